@@ -1,0 +1,54 @@
+"""Eight simulated CPU devices, and the places of the optional reference material."""
+
+import os
+
+# Before anything imports jax: the parallel tests need several devices.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+).strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_REFERENCE = _REPOSITORY.parent / "shared"
+
+
+def _folder(variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable, default))
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}; set {variable} to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's root."""
+    return _REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def physionet2021() -> Path:
+    """Real Challenge 2021 records (.hea and .mat below it), or a skip."""
+    return _folder("PHYSIONET2021_RECORDS", _REFERENCE / "physionet2021")
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Path:
+    """Outputs of the reference implementations (metrics/, models/, preprocess/), or a skip."""
+    return _folder("RESUNET_LC_ORACLE", _REFERENCE / "oracle")
+
+
+@pytest.fixture(scope="session")
+def challenge_labels() -> Path:
+    """The Challenge's label tables (dx_mapping_scored.csv, weights.csv, ...), or a skip."""
+    return _folder("CHALLENGE2021_LABELS", _REFERENCE / "labels")
+
+
+@pytest.fixture(scope="session")
+def odd_headers() -> Path:
+    """Headers with the oddities of old releases, or a skip."""
+    return _folder("PHYSIONET2021_ODD_HEADERS", _REFERENCE / "odd_headers")
