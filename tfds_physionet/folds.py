@@ -1,0 +1,255 @@
+"""Ten folds: patients and duplicate signals whole, every class and source in proportion.
+
+Plain NumPy on identifiers and labels; reads no signals. The convention of the field is folds 1-8
+for training, 9 for validation and 10 for test, which is the caller's to apply.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tfds_physionet.diagnoses import DIAGNOSES
+
+
+def group_records(patient_ids: Sequence[str], signal_hashes: Sequence[str]) -> list[str]:
+    """Names the group of each record: the records that must stay in one fold.
+
+    Records belong together if they share a patient or a signal, directly or through others.
+
+    Args:
+      patient_ids: one identifier a record, unique across databases; '' where unknown.
+      signal_hashes: one hash of the lead-ordered samples a record; '' where unknown.
+
+    Returns:
+      A group name per record, which depends on the set of records and not on their order.
+
+    Raises:
+      ValueError: the lengths differ, or a record has neither patient nor hash.
+    """
+    count = len(patient_ids)
+    if len(signal_hashes) != count:
+        raise ValueError(f"{count} patient_ids but {len(signal_hashes)} signal_hashes")
+    keys = np.array(
+        [f"patient {key}" if key else "" for key in patient_ids]
+        + [f"signal {key}" if key else "" for key in signal_hashes]
+    )
+    if not count:
+        return []
+    known = keys != ""
+    if not np.all(known[:count] | known[count:]):
+        nameless = int(np.flatnonzero(~(known[:count] | known[count:]))[0])
+        raise ValueError(f"record number {nameless} has neither a patient id nor a signal hash")
+    # A graph of records and keys; np.unique sorts, so the lowest key number is the first name.
+    names, numbers = np.unique(keys[known], return_inverse=True)
+    records = np.tile(np.arange(count), 2)[known]
+    size = count + len(names)
+    graph = coo_array((np.ones(len(records), bool), (records, count + numbers)), (size, size))
+    component = connected_components(graph, directed=False)[1]
+    first_key = np.full(size, len(names))
+    np.minimum.at(first_key, component[count:], np.arange(len(names)))
+    return names[first_key[component[:count]]].tolist()
+
+
+def assign_folds(
+    record_ids: Sequence[str],
+    labels: np.ndarray,
+    databases: Sequence[str],
+    groups: Sequence[str],
+    *,
+    num_folds: int = 10,
+    seed: int = 0,
+    fixed: Mapping[str, int] | None = None,
+) -> np.ndarray:
+    """Assigns whole groups to folds by iterative multi-label stratification.
+
+    The rarest class (or source database) is dealt out first, each group to the fold that lacks
+    most of it, then the fold that lacks most records; remaining ties are drawn. See Sechidis,
+    Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011.
+
+    Args:
+      record_ids: N distinct names. The result does not depend on their order.
+      labels: [N, K] 0/1.
+      databases: N source names; each counts as one more class.
+      groups: N group names, of `group_records`.
+      num_folds: how many folds.
+      seed: of the draws.
+      fixed: folds given beforehand, by record, such as PTB-XL's. A group goes where most of its
+        fixed records are (the lowest such fold on a tie).
+
+    Returns:
+      [N] int64, the fold of each record, 1 to num_folds.
+
+    Raises:
+      ValueError: lengths differ, a record name occurs twice, or a fixed fold is out of range.
+    """
+    count = len(record_ids)
+    labels = np.asarray(labels)
+    if not len(labels) == len(databases) == len(groups) == count:
+        raise ValueError(
+            f"{count} record_ids, {len(labels)} labels, {len(databases)} databases and "
+            f"{len(groups)} groups; all must be as many"
+        )
+    order = np.argsort(np.asarray(record_ids, dtype=str), kind="stable")
+    names = np.asarray(record_ids, dtype=str)[order]
+    if np.any(names[1:] == names[:-1]):
+        twice = str(names[1:][names[1:] == names[:-1]][0])
+        raise ValueError(f"record {twice!r} occurs twice; record names must be distinct")
+    if not count:
+        return np.zeros(0, np.int64)
+
+    sources, source = np.unique(np.asarray(databases, dtype=str)[order], return_inverse=True)
+    classes = np.concatenate(
+        [labels[order] > 0, source[:, None] == np.arange(len(sources))], axis=1
+    ).astype(np.int64)
+    _, group = np.unique(np.asarray(groups, dtype=str)[order], return_inverse=True)
+    contents = np.zeros((group.max() + 1, classes.shape[1] + 1), np.int64)
+    np.add.at(contents, group, np.concatenate([classes, np.ones((count, 1), np.int64)], axis=1))
+    group_fold = _deal(
+        contents, _fixed_folds(names, group, fixed or {}, num_folds), num_folds, seed
+    )
+    folds = np.empty(count, np.int64)
+    folds[order] = group_fold[group] + 1
+    return folds
+
+
+def _fixed_folds(
+    names: np.ndarray, group: np.ndarray, fixed: Mapping[str, int], num_folds: int
+) -> np.ndarray:
+    """The fold (from 0) of each group that holds fixed records, else -1."""
+    votes = np.zeros((group.max() + 1, num_folds), np.int64)
+    for name, number in zip(names.tolist(), group.tolist(), strict=True):
+        if name in fixed:
+            if not 1 <= fixed[name] <= num_folds:
+                raise ValueError(f"record {name!r}: fixed fold {fixed[name]} not in 1..{num_folds}")
+            votes[number, fixed[name] - 1] += 1
+    return np.where(votes.any(axis=1), votes.argmax(axis=1), -1)
+
+
+def _deal(contents: np.ndarray, fold: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """Deals groups out. contents: [G, classes + 1], the last column the number of records."""
+    rng = np.random.default_rng(seed)
+    fold = fold.copy()
+    # What each fold still lacks, times num_folds: whole numbers, so that ties are exact.
+    lacking = np.tile(contents.sum(axis=0), (num_folds, 1))
+    np.subtract.at(lacking, fold[fold >= 0], num_folds * contents[fold >= 0])
+    draw = rng.permutation(len(contents))
+    while (waiting := np.flatnonzero(fold < 0)).size:
+        remaining = contents[waiting, :-1].sum(axis=0)
+        rarest = int(np.argmin(np.where(remaining > 0, remaining, np.iinfo(np.int64).max)))
+        members = waiting[contents[waiting, rarest] > 0]
+        # Large groups first, while there is still room to balance them.
+        sizes = (-contents[members, rarest], -contents[members, -1])
+        for number in members[np.lexsort((draw[members], *sizes[::-1]))]:
+            lack = lacking[:, rarest]
+            best = np.flatnonzero(lack == lack.max())
+            if best.size > 1:
+                lack = lacking[best, -1]
+                best = best[lack == lack.max()]
+            chosen = best[rng.integers(best.size)] if best.size > 1 else best[0]
+            fold[number] = chosen
+            lacking[chosen] -= num_folds * contents[number]
+    return fold
+
+
+def read_ptbxl(path: str | Path) -> dict[str, tuple[str, int]]:
+    """Reads PTB-XL's ptbxl_database.csv.
+
+    Args:
+      path: the file; its columns ecg_id, patient_id and strat_fold are used.
+
+    Returns:
+      The Challenge's record name (HRnnnnn is ecg_id n) -> (patient_id, strat_fold).
+
+    Raises:
+      ValueError: a column is missing, or a value is not a number.
+    """
+    records = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = {"ecg_id", "patient_id", "strat_fold"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; is it PTB-XL's?")
+        for row in reader:
+            try:
+                # PTB-XL writes patient numbers as 15709.0.
+                ecg, patient, fold = (
+                    int(float(row[key])) for key in ("ecg_id", "patient_id", "strat_fold")
+                )
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+            records[f"HR{ecg:05d}"] = (str(patient), fold)
+    return records
+
+
+def fold_report(
+    folds: np.ndarray,
+    labels: np.ndarray,
+    databases: Sequence[str],
+    patient_ids: Sequence[str],
+    signal_hashes: Sequence[str],
+    *,
+    num_folds: int = 10,
+) -> dict:
+    """Counts what went where.
+
+    Args:
+      folds: [N] of `assign_folds`.
+      labels: [N, 26] 0/1.
+      databases: N source names.
+      patient_ids: N patients, as given to `group_records`.
+      signal_hashes: N hashes, as given to `group_records`.
+      num_folds: how many folds.
+
+    Returns:
+      A JSON-able dict: records, patients, duplicates (records whose signal another record has
+      already), folds (records in each), classes (by abbreviation: records, share per fold) and
+      databases (records of each per fold).
+    """
+    folds = np.asarray(folds)
+    labels = np.asarray(labels)
+    per_fold = np.stack([labels[folds == fold].sum(axis=0) for fold in range(1, num_folds + 1)], 1)
+    totals = per_fold.sum(axis=1)
+    hashes = [key for key in signal_hashes if key]
+    patients = [key for key in patient_ids if key]
+    return {
+        "records": len(folds),
+        "patients": len(set(patients)) + len(patient_ids) - len(patients),
+        "duplicates": len(hashes) - len(set(hashes)),
+        "folds": _counts(folds, num_folds),
+        "classes": {
+            diagnosis.abbreviation: {
+                "records": int(total),
+                "share": [round(float(part) / max(float(total), 1.0), 6) for part in parts],
+            }
+            for diagnosis, total, parts in zip(DIAGNOSES, totals, per_fold, strict=True)
+        },
+        "databases": {
+            name: _counts(folds[np.asarray(databases) == name], num_folds)
+            for name in sorted(set(databases))
+        },
+    }
+
+
+def _counts(folds: np.ndarray, num_folds: int) -> list[int]:
+    return np.bincount(folds, minlength=num_folds + 1)[1:].tolist()
+
+
+def format_fold_report(report: Mapping) -> str:
+    """Lays out a `fold_report` as a table: records per fold by source, shares in % by class."""
+    num_folds = len(report["folds"])
+    width = max(8, *(len(name) for name in report["databases"]))
+    lines = [
+        f"{report['records']} records of {report['patients']} patients, "
+        f"{report['duplicates']} duplicate signals",
+        f"{'fold':{width}} {'all':>7}" + "".join(f"{n:7d}" for n in range(1, num_folds + 1)),
+    ]
+    for name, counts in {"records": report["folds"], **report["databases"]}.items():
+        lines.append(f"{name:{width}} {sum(counts):7d}" + "".join(f"{n:7d}" for n in counts))
+    for name, entry in report["classes"].items():
+        shares = "".join(f"{100 * share:6.2f}%" for share in entry["share"])
+        lines.append(f"{name:{width}} {entry['records']:7d}{shares}")
+    return "\n".join(lines)
