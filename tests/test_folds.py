@@ -130,6 +130,15 @@ def test_every_class_and_source_of_the_challenge_is_within_5_percent_of_a_tenth_
     assert all(first.setdefault(g, f) == f for g, f in zip(groups, folds.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("count", [20, 50, 200, 1000])
+def test_every_class_is_within_one_record_or_5_percent_in_small_sets_too(real, count):
+    record_ids, labels, databases = real
+    chosen = np.random.default_rng(count).choice(len(labels), count, replace=False)
+    names = [record_ids[i] for i in chosen]
+    folds = assign_folds(names, labels[chosen], databases[chosen], names)
+    assert _excess(folds, labels[chosen]).max() <= 0
+
+
 def test_fixed_folds_are_taken_and_the_others_dealt_around_them():
     records = _random_set(5, 300, 10_000)
     fixed = {f"R{i:04d}": 1 + i % 10 for i in range(100)}

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tfds_physionet.diagnoses import DIAGNOSES
+from tfds_physionet.stratification import stratify
 
 
 def group_records(patient_ids: Sequence[str], signal_hashes: Sequence[str]) -> list[str]:
@@ -66,9 +67,8 @@ def assign_folds(
 ) -> np.ndarray:
     """Assigns whole groups to folds by iterative multi-label stratification.
 
-    The rarest class (or source database) is dealt out first, each group to the fold that lacks
-    most of it, then the fold that lacks most records; remaining ties are drawn. See Sechidis,
-    Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011.
+    Each diagnosis and each source database comes to within one record or 5 % of an equal share in
+    every fold where the groups allow it (see `stratification.stratify`).
 
     Args:
       record_ids: N distinct names. The result does not depend on their order.
@@ -108,9 +108,8 @@ def assign_folds(
     _, group = np.unique(np.asarray(groups, dtype=str)[order], return_inverse=True)
     contents = np.zeros((group.max() + 1, classes.shape[1] + 1), np.int64)
     np.add.at(contents, group, np.concatenate([classes, np.ones((count, 1), np.int64)], axis=1))
-    group_fold = _deal(
-        contents, _fixed_folds(names, group, fixed or {}, num_folds), num_folds, seed
-    )
+    given = _fixed_folds(names, group, fixed or {}, num_folds)
+    group_fold = stratify(contents, given, num_folds=num_folds, seed=seed)
     folds = np.empty(count, np.int64)
     folds[order] = group_fold[group] + 1
     return folds
@@ -127,32 +126,6 @@ def _fixed_folds(
                 raise ValueError(f"record {name!r}: fixed fold {fixed[name]} not in 1..{num_folds}")
             votes[number, fixed[name] - 1] += 1
     return np.where(votes.any(axis=1), votes.argmax(axis=1), -1)
-
-
-def _deal(contents: np.ndarray, fold: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """Deals groups out. contents: [G, classes + 1], the last column the number of records."""
-    rng = np.random.default_rng(seed)
-    fold = fold.copy()
-    # What each fold still lacks, times num_folds: whole numbers, so that ties are exact.
-    lacking = np.tile(contents.sum(axis=0), (num_folds, 1))
-    np.subtract.at(lacking, fold[fold >= 0], num_folds * contents[fold >= 0])
-    draw = rng.permutation(len(contents))
-    while (waiting := np.flatnonzero(fold < 0)).size:
-        remaining = contents[waiting, :-1].sum(axis=0)
-        rarest = int(np.argmin(np.where(remaining > 0, remaining, np.iinfo(np.int64).max)))
-        members = waiting[contents[waiting, rarest] > 0]
-        # Large groups first, while there is still room to balance them.
-        sizes = (-contents[members, rarest], -contents[members, -1])
-        for number in members[np.lexsort((draw[members], *sizes[::-1]))]:
-            lack = lacking[:, rarest]
-            best = np.flatnonzero(lack == lack.max())
-            if best.size > 1:
-                lack = lacking[best, -1]
-                best = best[lack == lack.max()]
-            chosen = best[rng.integers(best.size)] if best.size > 1 else best[0]
-            fold[number] = chosen
-            lacking[chosen] -= num_folds * contents[number]
-    return fold
 
 
 def read_ptbxl(path: str | Path) -> dict[str, tuple[str, int]]:
