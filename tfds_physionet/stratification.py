@@ -1,4 +1,4 @@
-"""Iterative multi-label stratification of groups, on matrices of counts; knows nothing of records."""
+"""Iterative multi-label stratification of groups, on plain matrices of counts."""
 
 import numpy as np
 
@@ -22,13 +22,18 @@ def stratify(
 
     Returns:
       [G] int64, folds from 0.
+
+    Raises:
+      ValueError: a group has no class.
     """
+    if not contents[:, :-1].any(axis=1).all():
+        raise ValueError("a group has no class; count its source as one")
     fold = _deal(contents, given, num_folds, seed)
     return _even_out(contents, fold, given < 0, num_folds)
 
 
 def _deal(contents: np.ndarray, fold: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """The dealing; ends within one of the equal share for all but what came with rarer classes."""
+    """The dealing, which can leave a class uneven that came along with rarer ones."""
     rng = np.random.default_rng(seed)
     fold = fold.copy()
     # What each fold still lacks, times num_folds: whole numbers, so that ties are exact.
