@@ -1,0 +1,212 @@
+"""The Challenge's metrics, exact, in NumPy on the host; no loop over records.
+
+Conventions of the official evaluator (physionetchallenges/evaluation-2021): a value that is not
+defined is NaN, and a macro average is the mean over the classes that are not NaN.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfds_physionet.diagnoses import REWARDS, SINUS_RHYTHM
+
+MACRO_METRICS = (
+    "auroc",
+    "auprc",
+    "accuracy",
+    "f_measure",
+    "challenge_metric",
+    "specificity",
+    "hamming_loss",
+    "auprc_of_decisions",
+)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where one class's positives lie among all scores: what both areas depend on.
+
+    Attributes:
+      below: [M] records that score less than each of the M distinct scores of positives, ascending.
+      upto: [M] records that score no more than it.
+      positives: [M] positives with that score.
+    """
+
+    below: np.ndarray
+    upto: np.ndarray
+    positives: np.ndarray
+
+
+def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
+    """Ranks one class. labels: [N] bool; scores: [N]."""
+    ascending = np.sort(scores)
+    distinct, positives = np.unique(scores[labels], return_counts=True)
+    below = np.searchsorted(ascending, distinct, side="left")
+    return Ranking(below, np.searchsorted(ascending, distinct, side="right"), positives)
+
+
+def areas(
+    below: np.ndarray, upto: np.ndarray, positives: np.ndarray, total: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Areas under the ROC and the precision-recall curve, from the counts of a `Ranking`.
+
+    The first by trapezoids, the second as a sum of steps over distinct scores (no interpolation).
+
+    Args:
+      below: [..., M] of `Ranking`, or sums of weights instead of counts.
+      upto: [..., M].
+      positives: [..., M].
+      total: [...] all records.
+
+    Returns:
+      (auroc [...], auprc [...]), NaN where there are no positives, or for auroc no negatives.
+    """
+    up_to_here = np.cumsum(positives, axis=-1)
+    all_positives = positives.sum(axis=-1)
+    negatives_below = below - (up_to_here - positives)
+    negatives_tied = upto - below - positives
+    wins = (positives * (negatives_below + 0.5 * negatives_tied)).sum(axis=-1)
+    from_here = all_positives[..., None] - up_to_here + positives
+    taken = np.asarray(total)[..., None] - below
+    precision = from_here / np.maximum(taken, 1)  # where nothing is taken, positives is 0 too
+    return (
+        ratio(wins, all_positives * (total - all_positives)),
+        ratio((positives * precision).sum(axis=-1), all_positives),
+    )
+
+
+def ratio(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
+    """part / whole, NaN where whole is 0."""
+    whole = np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
+
+
+def macro(classes: np.ndarray) -> np.ndarray:
+    """The mean of [..., K] over the classes that are not NaN; NaN if all are."""
+    defined = ~np.isnan(classes)
+    return ratio(np.where(defined, classes, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def decision_metrics(
+    true_positives: np.ndarray, labelled: np.ndarray, decided: np.ndarray, total: np.ndarray | float
+) -> dict[str, np.ndarray]:
+    """What follows from the confusion counts [..., K] of each class.
+
+    Args:
+      true_positives: [..., K].
+      labelled: [..., K] true and false negatives' classes: TP + FN.
+      decided: [..., K] TP + FP.
+      total: [...] all records.
+
+    Returns:
+      f_measure (NaN if 2 TP + FP + FN = 0), specificity (NaN without negatives) and
+      auprc_of_decisions (the 0/1 decisions taken for scores; NaN without positives), all [..., K].
+    """
+    total = np.asarray(total, np.float64)[..., None]
+    negatives = total - labelled
+    # Two distinct scores, hence two steps: all that were decided for, then everything.
+    steps = true_positives**2 / np.maximum(decided, 1)
+    steps = steps + (labelled - true_positives) * labelled / np.maximum(total, 1)
+    return {
+        "f_measure": ratio(2.0 * true_positives, labelled + decided),
+        "specificity": ratio(negatives - (decided - true_positives), negatives),
+        "auprc_of_decisions": ratio(steps, labelled),
+    }
+
+
+def rewards_per_record(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """Each record's share of the Challenge metric, before normalisation.
+
+    Args:
+      labels: [N, 26] bool.
+      decisions: [N, 26] bool.
+
+    Returns:
+      [N] float64: the rewards of all pairs of a label and a decision, divided by the number of
+      classes in either (at least 1).
+    """
+    either = np.maximum((labels | decisions).sum(axis=1), 1)
+    return ((labels.astype(np.float64) @ REWARDS) * decisions).sum(axis=1) / either
+
+
+def challenge_rewards(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """[N, 3]: each record's reward as decided, decided rightly, and called sinus rhythm alone."""
+    inactive = np.zeros_like(decisions)
+    inactive[:, SINUS_RHYTHM] = True
+    return np.stack(
+        [rewards_per_record(labels, choice) for choice in (decisions, labels, inactive)], axis=1
+    )
+
+
+def challenge_metric(rewards: np.ndarray) -> np.ndarray:
+    """The Challenge metric from summed `challenge_rewards` [..., 3].
+
+    1 for a classifier that is always right, 0 for one that always says sinus rhythm; 0 where these
+    two cannot be told apart.
+    """
+    gained, possible = rewards[..., 0] - rewards[..., 2], rewards[..., 1] - rewards[..., 2]
+    return np.nan_to_num(ratio(gained, possible))
+
+
+def check(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> list[np.ndarray]:
+    """Returns labels and decisions as bool and scores as given, or raises ValueError."""
+    checked = []
+    for name, values in (("labels", labels), ("scores", scores), ("decisions", decisions)):
+        values = np.asarray(values)
+        if values.ndim != 2 or values.shape[1] != len(REWARDS) or len(values) != len(labels):
+            raise ValueError(
+                f"{name} are {values.shape}; expected {(len(labels), len(REWARDS))}, "
+                "one row per record and one column per class"
+            )
+        if name != "scores":
+            if not np.all((values == 0) | (values == 1)):
+                raise ValueError(f"{name} hold values other than 0 and 1")
+            values = values.astype(bool)
+        elif np.isnan(values).any():
+            row, column = np.argwhere(np.isnan(values))[0]
+            raise ValueError(f"scores hold NaN, first in record {row}, class {column}")
+        checked.append(values)
+    return checked
+
+
+def score(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict:
+    """Scores a classifier as the Challenge does.
+
+    Args:
+      labels: [N, 26] 0/1.
+      scores: [N, 26] any numbers; higher means more likely.
+      decisions: [N, 26] 0/1.
+
+    Returns:
+      The floats `MACRO_METRICS`, and auroc_classes, auprc_classes, f_measure_classes (26 floats
+      each). accuracy: share of records with all classes right; hamming_loss: share of wrong
+      decisions; challenge_metric: of Reyna et al., "Will Two Do?", CinC 2021.
+
+    Raises:
+      ValueError: a shape does not fit, scores hold NaN, or the others are not 0/1.
+    """
+    labels, scores, decisions = check(labels, scores, decisions)
+    count, classes = labels.shape
+    roc, pr = np.full(classes, np.nan), np.full(classes, np.nan)
+    for k, column in enumerate(np.ascontiguousarray(scores.T)):
+        ranking = rank(labels[:, k], column)
+        roc[k], pr[k] = areas(ranking.below, ranking.upto, ranking.positives, count)
+    decided = decision_metrics(
+        (labels & decisions).sum(axis=0), labels.sum(axis=0), decisions.sum(axis=0), count
+    )
+    wrong = labels != decisions
+    return {
+        "auroc": float(macro(roc)),
+        "auprc": float(macro(pr)),
+        "accuracy": float(ratio((~wrong.any(axis=1)).sum(), count)),
+        "f_measure": float(macro(decided["f_measure"])),
+        "challenge_metric": float(
+            challenge_metric(challenge_rewards(labels, decisions).sum(axis=0))
+        ),
+        "specificity": float(macro(decided["specificity"])),
+        "hamming_loss": float(ratio(wrong.sum(), count * classes)),
+        "auprc_of_decisions": float(macro(decided["auprc_of_decisions"])),
+        "auroc_classes": roc.tolist(),
+        "auprc_classes": pr.tolist(),
+        "f_measure_classes": decided["f_measure"].tolist(),
+    }
