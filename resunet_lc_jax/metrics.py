@@ -94,7 +94,7 @@ def decision_metrics(
 
     Args:
       true_positives: [..., K].
-      labelled: [..., K] true and false negatives' classes: TP + FN.
+      labelled: [..., K] TP + FN.
       decided: [..., K] TP + FP.
       total: [...] all records.
 
@@ -114,7 +114,7 @@ def decision_metrics(
     }
 
 
-def rewards_per_record(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+def challenge_rewards(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     """Each record's share of the Challenge metric, before normalisation.
 
     Args:
@@ -122,19 +122,20 @@ def rewards_per_record(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
       decisions: [N, 26] bool.
 
     Returns:
-      [N] float64: the rewards of all pairs of a label and a decision, divided by the number of
-      classes in either (at least 1).
+      [N, 3] float64: the reward as decided, if decided rightly, and if called sinus rhythm alone.
+      A reward is the sum of `REWARDS` over all pairs of a label and a decision, divided by the
+      number of classes in either (at least 1).
     """
-    either = np.maximum((labels | decisions).sum(axis=1), 1)
-    return ((labels.astype(np.float64) @ REWARDS) * decisions).sum(axis=1) / either
-
-
-def challenge_rewards(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
-    """[N, 3]: each record's reward as decided, decided rightly, and called sinus rhythm alone."""
-    inactive = np.zeros_like(decisions)
-    inactive[:, SINUS_RHYTHM] = True
+    worth = labels.astype(np.float64) @ REWARDS
+    either = (labels | decisions).sum(axis=1)
+    labelled = labels.sum(axis=1)
     return np.stack(
-        [rewards_per_record(labels, choice) for choice in (decisions, labels, inactive)], axis=1
+        [
+            (worth * decisions).sum(axis=1) / np.maximum(either, 1),
+            (worth * labels).sum(axis=1) / np.maximum(labelled, 1),
+            worth[:, SINUS_RHYTHM] / (labelled + ~labels[:, SINUS_RHYTHM]),
+        ],
+        axis=1,
     )
 
 
