@@ -1,0 +1,59 @@
+"""The networks, by name."""
+
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+from resunet_lc_jax.models.network import Network, Outputs
+from resunet_lc_jax.models.resunet_lc import ResUNetLC
+
+__all__ = ["MODEL_NAMES", "Network", "Outputs", "create_model"]
+
+_NETWORKS: dict[str, type[Network]] = {
+    "resunet_lc": ResUNetLC,
+    "resu2d_lc": ResUNetLC,  # the reference has the same code under both names
+}
+MODEL_NAMES = tuple(_NETWORKS)
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 26,
+    num_leads: int = 12,
+    width: int | None = None,
+    dropout: float | None = None,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    unbiased_variance: bool = True,
+    precision: lax.PrecisionLike = None,
+) -> Network:
+    """A network by its name; its call is described at `Network`.
+
+    Args:
+        name: one of MODEL_NAMES.
+        num_classes: K.
+        num_leads: L.
+        width: channels of the first stage; None is the published width.
+        dropout: probability that an element is dropped; None is the published one.
+        dtype: compute dtype; parameters and statistics stay float32 (float64 with float64).
+        axis_name: mapped axis over which the batch is divided, for BatchNorm's statistics.
+        unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
+        precision: of convolutions and matrix products, as `jax.lax.Precision`.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in _NETWORKS:
+        raise ValueError(f"no network is called {name!r}; there are {', '.join(MODEL_NAMES)}")
+    network = _NETWORKS[name]
+    return network(
+        num_classes=num_classes,
+        num_leads=num_leads,
+        width=network.width if width is None else width,
+        dropout=network.dropout if dropout is None else dropout,
+        dtype=dtype,
+        axis_name=axis_name,
+        unbiased_variance=unbiased_variance,
+        precision=precision,
+    )

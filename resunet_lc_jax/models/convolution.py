@@ -1,0 +1,126 @@
+"""Exact, fast forms of the networks' convolutions, in the layout [B, L, T, C].
+
+XLA has no fast path on CPUs for the kernel gradient of a strided or an input-dilated convolution.
+Both have an exact equivalent of stride 1: neighbouring time steps become channels, which in this
+layout is a reshape that moves no memory. Kernels keep their natural layout [kh, kw, in, out], so
+weights still come and go unchanged. One-dimensional networks use L = 1.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    padding: int | None = None,
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """Convolution (correlation) of stride 1, zero-padded along both axes.
+
+    Args:
+        x: [B, L, T, C].
+        kernel: [kh, kw, C, O], kh odd.
+        padding: zeros on either side of the time axis; None is kw // 2 ('same' for odd kw).
+        precision: of the multiplications, as `jax.lax.Precision`.
+
+    Returns:
+        [B, L, T + 2 * padding - kw + 1, O].
+    """
+    time = kernel.shape[1] // 2 if padding is None else padding
+    return _stride1(x, kernel, (time, time), precision)
+
+
+def strided_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: int = 2,
+    padding: int | None = None,
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """Convolution with a stride along time, as a convolution of stride 1 over groups of samples.
+
+    A group of `stride` samples becomes one time step with `stride * C` channels. The kernel gets
+    zero taps in front, so that its first group starts on a group of samples, and at its end, so
+    that it is a whole number of groups.
+
+    Args:
+        x: [B, L, T, C]; a T that `stride` does not divide gets zeros on the right.
+        kernel: [kh, kw, C, O], kh odd.
+        stride: along time.
+        padding: zeros on either side of the time axis; None is kw // 2.
+        precision: of the multiplications, as `jax.lax.Precision`.
+
+    Returns:
+        [B, L, (T + 2 * padding - kw) // stride + 1, O].
+    """
+    batch, leads, length, channels = x.shape
+    height, width, _, features = kernel.shape
+    padding = width // 2 if padding is None else padding
+    steps = (length + 2 * padding - width) // stride + 1
+
+    front = -padding % stride
+    taps = -(-(front + width) // stride)
+    kernel = jnp.pad(kernel, ((0, 0), (front, taps * stride - front - width), (0, 0), (0, 0)))
+    kernel = kernel.reshape(height, taps, stride * channels, features)
+
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, -length % stride), (0, 0)))
+    x = x.reshape(batch, leads, -1, stride * channels)
+    left = (padding + front) // stride
+    right = steps + taps - 1 - left - x.shape[2]
+    return _stride1(x, kernel, (left, right), precision)
+
+
+def transposed_conv(
+    x: jax.Array, kernel: jax.Array, *, precision: lax.PrecisionLike = None
+) -> jax.Array:
+    """Transposed convolution that doubles the length, as one convolution and a reshape.
+
+    The same as PyTorch's ConvTranspose2d with stride (1, 2), padding (kh // 2, kw // 2) and
+    output_padding (0, 1): even output samples see every second tap of the reversed kernel, from
+    the first, and odd ones the others.
+
+    Args:
+        x: [B, L, T, C].
+        kernel: [kh, kw, C, O], kh odd, kw one of 1, 5, 9, ...; not reversed.
+        precision: of the multiplications, as `jax.lax.Precision`.
+
+    Returns:
+        [B, L, 2 * T, O].
+    """
+    batch, leads, length, _ = x.shape
+    height, width, channels, features = kernel.shape
+    if width % 4 != 1:
+        raise ValueError(f"transposed_conv takes kernels 1, 5, 9, ... wide, not {width}")
+    kernel = kernel[::-1, ::-1]
+    even = kernel[:, 0::2]
+    odd = jnp.pad(kernel[:, 1::2], ((0, 0), (1, 0), (0, 0), (0, 0)))
+    both = jnp.stack([even, odd], axis=3).reshape(height, -1, channels, 2 * features)
+    y = conv(x, both, precision=precision)
+    return y.reshape(batch, leads, 2 * length, features)
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """Mean of each pair of samples: [B, L, T, C] -> [B, L, T // 2, C] (an odd last one is lost)."""
+    batch, leads, length, channels = x.shape
+    pairs = x[:, :, : length // 2 * 2].reshape(batch, leads, length // 2, 2, channels)
+    return pairs.mean(axis=3)
+
+
+def _stride1(
+    x: jax.Array, kernel: jax.Array, time_padding: tuple[int, int], precision: lax.PrecisionLike
+) -> jax.Array:
+    height = kernel.shape[0] // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(1, 1),
+        padding=((height, height), time_padding),
+        dimension_numbers=_LAYOUT,
+        precision=precision,
+    )

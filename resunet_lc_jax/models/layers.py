@@ -1,0 +1,207 @@
+"""The layers that every network is made of, with PyTorch's semantics and initial values.
+
+Parameters are float32 (float64 where that is the compute dtype); activations have the compute
+dtype; statistics are never taken in less than float32.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jax.typing import DTypeLike
+
+from resunet_lc_jax.models import convolution
+
+_MOMENTUM = 0.1  # PyTorch's: the weight of the new value
+_EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerics:
+    """How a network computes, apart from what it computes.
+
+    Attributes:
+        dtype: of activations and of the weights' copies that multiply them.
+        axis_name: mapped axis over which BatchNorm's statistics are shared, if any.
+        unbiased_variance: whether the running variance is the unbiased one (PyTorch's).
+        precision: of convolutions and matrix products, as `jax.lax.Precision`.
+    """
+
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+    unbiased_variance: bool = True
+    precision: lax.PrecisionLike = None
+
+    @property
+    def param_dtype(self) -> jnp.dtype:
+        """Dtype of parameters and statistics: the compute dtype, but at least float32."""
+        return jnp.promote_types(jnp.float32, self.dtype)
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """LeakyReLU with PyTorch's slope 0.01."""
+    return nn.leaky_relu(x, negative_slope=0.01)
+
+
+def uniform(fan_in: int) -> Callable[..., jax.Array]:
+    """PyTorch's default for weights and biases: U(-b, b) with b = 1 / sqrt(fan_in).
+
+    kaiming_uniform_ with a = sqrt(5) comes to the same bound.
+    """
+    bound = 1 / math.sqrt(fan_in)
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv(nn.Module):
+    """Convolution over [B, L, T, C], kernel (time,) or (lead, time), strided along time only.
+
+    Attributes:
+        features: channels out.
+        kernel_size: (kw,) or (kh, kw); the parameter is [*kernel_size, in, out].
+        stride: along time.
+        padding: zeros on either side of the time axis; None is kw // 2.
+        use_bias: whether a bias is added.
+        transposed: whether this is the transposed convolution that doubles the length.
+        numerics: dtypes and precision.
+    """
+
+    features: int
+    kernel_size: tuple[int, ...]
+    stride: int = 1
+    padding: int | None = None
+    use_bias: bool = False
+    transposed: bool = False
+    numerics: Numerics = Numerics()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [B, L, T, C] to [B, L, T', features]."""
+        dtype, param_dtype = self.numerics.dtype, self.numerics.param_dtype
+        # PyTorch reckons the fan-in of a transposed convolution from its output channels.
+        fan_in = math.prod(self.kernel_size) * (self.features if self.transposed else x.shape[-1])
+        shape = (*self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", uniform(fan_in), shape, param_dtype)
+        kernel = kernel.reshape(-1, *shape[-3:]).astype(dtype)
+        x, precision = x.astype(dtype), self.numerics.precision
+        if self.transposed:
+            y = convolution.transposed_conv(x, kernel, precision=precision)
+        elif self.stride > 1:
+            y = convolution.strided_conv(
+                x, kernel, stride=self.stride, padding=self.padding, precision=precision
+            )
+        else:
+            y = convolution.conv(x, kernel, padding=self.padding, precision=precision)
+        if self.use_bias:
+            bias = self.param("bias", uniform(fan_in), (self.features,), param_dtype)
+            y = y + bias.astype(dtype)
+        return y
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis; kernel [in, out], bias [out]."""
+
+    features: int
+    numerics: Numerics = Numerics()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [..., C] to [..., features]."""
+        dtype, param_dtype = self.numerics.dtype, self.numerics.param_dtype
+        init = uniform(x.shape[-1])
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), param_dtype)
+        bias = self.param("bias", init, (self.features,), param_dtype)
+        y = jnp.matmul(x.astype(dtype), kernel.astype(dtype), precision=self.numerics.precision)
+        return y + bias.astype(dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, as PyTorch's.
+
+    In training, each channel is normalised by the biased variance of the whole batch (over every
+    device of `numerics.axis_name`), and the running variance follows the unbiased one,
+    n / (n - 1) times that, n being the number of values of the channel in the whole batch.
+    """
+
+    numerics: Numerics = Numerics()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Normalises x [..., C]; with `train`, updates the collection 'batch_stats'."""
+        shape, param_dtype = (x.shape[-1],), self.numerics.param_dtype
+        scale = self.param("scale", nn.initializers.ones, shape, param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, param_dtype)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, param_dtype)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape, param_dtype)
+
+        values = x.astype(jnp.promote_types(jnp.float32, x.dtype))
+        mean, variance = running_mean.value, running_var.value
+        if train and not self.is_initializing():
+            mean, variance, count = batch_moments(
+                values, pivot=running_mean.value, axis_name=self.numerics.axis_name
+            )
+            correction = count / max(count - 1, 1) if self.numerics.unbiased_variance else 1.0
+            running_mean.value = _moved(running_mean.value, mean)
+            running_var.value = _moved(running_var.value, variance * correction)
+        factor = scale * lax.rsqrt(variance + _EPSILON)
+        return ((values - mean) * factor + bias).astype(self.numerics.dtype)
+
+
+def batch_moments(
+    x: jax.Array, *, pivot: jax.Array, axis_name: str | None
+) -> tuple[jax.Array, jax.Array, int]:
+    """Mean and biased variance of each channel, in one pass over the values.
+
+    The sums are of x - pivot and its square: with a pivot near the mean (the running mean) the
+    difference E[x^2] - E[x]^2 cancels little.
+
+    Args:
+        x: [..., C].
+        pivot: [C]; the result does not depend on it but for rounding.
+        axis_name: mapped axis whose devices hold the other parts of the batch, if any.
+
+    Returns:
+        (mean [C], variance [C], number of values a channel has in the whole batch).
+    """
+    axes = tuple(range(x.ndim - 1))
+    count = math.prod(x.shape[:-1])
+    pivot = lax.stop_gradient(pivot).astype(x.dtype)
+    shifted = x - pivot
+    moments = jnp.stack([shifted.mean(axes), lax.square(shifted).mean(axes)])
+    if axis_name is not None:
+        moments = lax.pmean(moments, axis_name)
+        count *= lax.axis_size(axis_name)
+    return moments[0] + pivot, jnp.maximum(moments[1] - lax.square(moments[0]), 0), count
+
+
+def _moved(running: jax.Array, new: jax.Array) -> jax.Array:
+    return lax.stop_gradient((1 - _MOMENTUM) * running + _MOMENTUM * new).astype(running.dtype)
+
+
+class Dropout(nn.Module):
+    """Element-wise dropout whose masks do not depend on how the batch is divided.
+
+    The mask of an example depends on the 'dropout' key, on this module's place in the network and
+    on the example's index in the global batch, and on nothing else.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, index: jax.Array | None, train: bool) -> jax.Array:
+        """Drops elements of x [B, ...] with probability `rate`; index: [B] int, global."""
+        if not train or self.rate == 0:
+            return x
+        if index is None:
+            raise ValueError("dropout in training needs index: each example's place in the batch")
+        keep = 1 - self.rate
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), index)
+        mask = jax.vmap(lambda key: jax.random.bernoulli(key, keep, x.shape[1:]))(keys)
+        return jnp.where(mask, x / keep, jnp.zeros_like(x))

@@ -1,0 +1,72 @@
+"""What every network takes and returns."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jax.typing import DTypeLike
+
+from resunet_lc_jax.models.layers import Numerics
+
+
+class Outputs(NamedTuple):
+    """Logits [B, K], and scores [B, K]: the probabilities that metrics and thresholds see."""
+
+    logits: jax.Array
+    scores: jax.Array
+
+
+class Network(nn.Module):
+    """Fields that all networks share; a subclass gives the published width and dropout.
+
+    A network is called as `network(signal, lead_present, train=..., index=...)`:
+        signal: [B, L, T] float, z-scored;
+        lead_present: [B, L], 1 where the record has the lead;
+        train: whether batch statistics and dropout are used;
+        index: [B] int32, the examples' places in the global batch, for dropout.
+
+    Attributes:
+        num_classes: K.
+        num_leads: L.
+        width: channels of the first stage.
+        dropout: probability that an element is dropped.
+        dtype: compute dtype.
+        axis_name: mapped axis over which the batch is divided, for BatchNorm.
+        unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
+        precision: of convolutions and matrix products.
+    """
+
+    num_classes: int = 26
+    num_leads: int = 12
+    width: int = 128
+    dropout: float = 0.5
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+    unbiased_variance: bool = True
+    precision: lax.PrecisionLike = None
+
+    @property
+    def numerics(self) -> Numerics:
+        """The fields that each layer needs."""
+        return Numerics(
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            unbiased_variance=self.unbiased_variance,
+            precision=self.precision,
+        )
+
+    def check_signal(self, signal: jax.Array) -> None:
+        """Raises ValueError unless signal is [B, num_leads, T]."""
+        if signal.ndim != 3 or signal.shape[1] != self.num_leads:
+            raise ValueError(
+                f"signal has shape {signal.shape}, but this network takes [batch, lead, time] with "
+                f"{self.num_leads} leads; select the leads or create the network with num_leads"
+            )
+
+
+def sigmoid_outputs(logits: jax.Array) -> Outputs:
+    """Outputs whose scores are the logits' sigmoids, in float32 at least."""
+    logits = logits.astype(jnp.promote_types(jnp.float32, logits.dtype))
+    return Outputs(logits, nn.sigmoid(logits))

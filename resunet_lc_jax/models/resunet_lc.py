@@ -1,0 +1,127 @@
+"""ResUNet-LC: residual U-Net blocks over leads and time, then the lead combiner."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from resunet_lc_jax.models.convolution import average_pool
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Linear, Numerics, leaky_relu
+from resunet_lc_jax.models.lead_combiner import LeadCombiner
+from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+
+_DEPTHS = (6, 5, 4, 3)  # of the four U-Nets: each reaches T / 128
+_LENGTH_DIVISOR = 128
+
+
+class ResUNetLC(Network):
+    """The proposed network; 9,989,530 parameters for 12 leads, 4096 samples and 26 classes.
+
+    Takes any number of leads and any length that is a multiple of 128 (or one sample less: one
+    zero on the right, which the first convolution's padding would add anyway).
+    """
+
+    @nn.compact
+    def __call__(
+        self,
+        signal: jax.Array,
+        lead_present: jax.Array,
+        train: bool = False,
+        index: jax.Array | None = None,
+    ) -> Outputs:
+        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
+        self.check_signal(signal)
+        missing = -signal.shape[2] % _LENGTH_DIVISOR
+        if missing > 1:
+            raise ValueError(
+                f"signal has {signal.shape[2]} samples, but resunet_lc takes a multiple of "
+                f"{_LENGTH_DIVISOR} (or one sample less); crop or pad to such a length"
+            )
+        x = jnp.pad(signal, ((0, 0), (0, 0), (0, missing)))[..., None]
+        x = Stem(self.width, (3, 15), self.numerics, name="inconv")(x, train)
+        for i, depth in enumerate(_DEPTHS):
+            block = ResUBlock(self.width, self.width // 2, depth, self.numerics, name=f"rub_{i}")
+            x = block(x, train)
+        x = LeadCombiner(self.width, self.dropout, self.numerics, name="lc")(
+            x, train=train, index=index
+        )
+        return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))
+
+
+class Stem(nn.Module):
+    """Convolution of stride 2 along time, BatchNorm, LeakyReLU."""
+
+    features: int
+    kernel_size: tuple[int, ...]
+    numerics: Numerics
+    conv_name: str = "conv1_1"
+    norm_name: str = "bn1_1"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
+        conv = Conv(
+            self.features,
+            self.kernel_size,
+            stride=2,
+            numerics=self.numerics,
+            name=self.conv_name,
+        )
+        return leaky_relu(BatchNorm(self.numerics, name=self.norm_name)(conv(x), train))
+
+
+class ResUBlock(nn.Module):
+    """A U-Net along time with a residual connection, then half the length.
+
+    Attributes:
+        width: channels in and out.
+        middle: channels inside the U.
+        depth: number of encoders, and of decoders.
+        numerics: dtypes and precision.
+    """
+
+    width: int
+    middle: int
+    depth: int
+    numerics: Numerics
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps [B, L, T, width] to [B, L, T / 2, width]; 2 ** depth divides T."""
+        x = Conv(self.width, (3, 9), numerics=self.numerics, name="conv1")(x)
+        x = leaky_relu(BatchNorm(self.numerics, name="bn1")(x, train))
+
+        y, encoded = x, []
+        for i in range(self.depth):
+            y = Unit(self.middle, self.numerics, stride=2, name=f"encoders_{i}")(y, train)
+            encoded.append(y)
+        y = Unit(self.middle, self.numerics, name="bottleneck")(y, train)
+        for i in range(self.depth):
+            y = jnp.concatenate([y, encoded.pop()], axis=-1)
+            features = self.width if i == self.depth - 1 else self.middle
+            y = Unit(features, self.numerics, transposed=True, name=f"decoders_{i}")(y, train)
+
+        x = average_pool(x + y)
+        self.sow("intermediates", "idfunc_0", x)
+        return Conv(self.width, (1, 1), numerics=self.numerics, name="idfunc_1")(x)
+
+
+class Unit(nn.Module):
+    """Convolution (3, 9), BatchNorm, LeakyReLU: same length, half of it, or double."""
+
+    features: int
+    numerics: Numerics
+    stride: int = 1
+    transposed: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps [B, L, T, C] to [B, L, T', features]."""
+        conv = Conv(
+            self.features,
+            (3, 9),
+            stride=self.stride,
+            transposed=self.transposed,
+            numerics=self.numerics,
+            name="conv",
+        )
+        return leaky_relu(BatchNorm(self.numerics, name="bn")(conv(x), train))

@@ -1,0 +1,108 @@
+"""The fast convolution forms against XLA's literal ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from resunet_lc_jax.models import convolution
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def literal_conv(x, kernel, *, stride, padding):
+    height = kernel.shape[0] // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, stride),
+        ((height, height), (padding, padding)),
+        dimension_numbers=_LAYOUT,
+    )
+
+
+def literal_transposed_conv(x, kernel):
+    """ConvTranspose2d as PyTorch defines it: the input dilated, the kernel reversed."""
+    height, width = kernel.shape[0] // 2, kernel.shape[1] // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel[::-1, ::-1],
+        (1, 1),
+        ((height, height), (width, width + 1)),
+        lhs_dilation=(1, 2),
+        dimension_numbers=_LAYOUT,
+    )
+
+
+def random_case(batch, leads, length, channels, features, height, width):
+    rng = np.random.default_rng(length * 31 + width)
+    x = rng.standard_normal((batch, leads, length, channels), np.float32)
+    kernel = rng.standard_normal((height, width, channels, features), np.float32)
+    return jnp.asarray(x), jnp.asarray(kernel / np.sqrt(height * width * channels))
+
+
+def assert_same_function(ours, literal, x, kernel):
+    """Same values and, for a random cotangent, same gradients of input and kernel."""
+    got, pull = jax.vjp(ours, x, kernel)
+    expected, literal_pull = jax.vjp(literal, x, kernel)
+    assert got.shape == expected.shape
+    cotangent = jnp.asarray(np.random.default_rng(1).standard_normal(got.shape, np.float32))
+    cotangent = cotangent / np.sqrt(got.size)  # gradients of order 1, as the tolerance
+    for a, b in zip((got, *pull(cotangent)), (expected, *literal_pull(cotangent)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
+
+
+shapes = {
+    "batch": st.integers(1, 2),
+    "leads": st.sampled_from([1, 2, 5]),
+    "length": st.integers(17, 40),
+    "channels": st.integers(1, 4),
+    "features": st.integers(1, 4),
+    "height": st.sampled_from([1, 3]),
+}
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(width=st.sampled_from([1, 3, 9, 15, 17]), stride=st.sampled_from([2, 4]), **shapes)
+def test_strided_convolution_equals_the_literal_one_at_any_length(width, stride, **shape):
+    x, kernel = random_case(width=width, **shape)
+    padding = max(0, (width - stride + 1) // 2) if stride == 4 else width // 2
+    assert_same_function(
+        lambda x, k: convolution.strided_conv(x, k, stride=stride, padding=padding),
+        lambda x, k: literal_conv(x, k, stride=stride, padding=padding),
+        x,
+        kernel,
+    )
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(width=st.sampled_from([1, 5, 9]), **shapes)
+def test_transposed_convolution_equals_the_literal_one_at_any_length(width, **shape):
+    x, kernel = random_case(width=width, **shape)
+    assert_same_function(convolution.transposed_conv, literal_transposed_conv, x, kernel)
+
+
+@pytest.mark.parametrize("width, padding", [(9, None), (25, 0), (17, 8)])
+def test_plain_convolution_equals_the_literal_one(width, padding):
+    x, kernel = random_case(2, 3, 41, 3, 4, 3, width)
+    literal_padding = width // 2 if padding is None else padding
+    assert_same_function(
+        lambda x, k: convolution.conv(x, k, padding=padding),
+        lambda x, k: literal_conv(x, k, stride=1, padding=literal_padding),
+        x,
+        kernel,
+    )
+
+
+def test_transposed_convolution_refuses_widths_it_would_get_wrong():
+    x, kernel = random_case(1, 1, 8, 1, 1, 1, 7)
+    with pytest.raises(ValueError, match="not 7"):
+        convolution.transposed_conv(x, kernel)
+
+
+def test_average_pool_takes_means_of_pairs_and_drops_an_odd_last_sample():
+    x = jnp.array([1.0, 3.0, 5.0, 9.0, 100.0]).reshape(1, 1, 5, 1)
+    np.testing.assert_array_equal(convolution.average_pool(x).ravel(), [2.0, 7.0])
