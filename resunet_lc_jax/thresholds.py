@@ -43,6 +43,11 @@ class Thresholds:
             beside.write_text(json.dumps(content, indent=2) + "\n")
 
     @classmethod
+    def fixed(cls) -> "Thresholds":
+        """One half for every class, as a run without thresholds decides."""
+        return cls(np.full(len(CLASS_NAMES), DEFAULT), "fixed")
+
+    @classmethod
     def from_json(cls, path: str | Path) -> "Thresholds":
         """Reads what `to_json` wrote; ValueError if a class or a field is missing."""
         try:
@@ -165,20 +170,20 @@ def _just_below(ascending: np.ndarray, below: int) -> float:
 
 
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "best_f1": best_f1,
-    "best_f1_on_grid": best_f1_on_grid,
-    "best_challenge_metric": best_challenge_metric,
+    "f1": best_f1,
+    "f1_grid": best_f1_on_grid,
+    "challenge": best_challenge_metric,
     "fixed": fixed,
 }
 
 
-def choose(labels: np.ndarray, scores: np.ndarray, *, method: str) -> Thresholds:
+def choose(method: str, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
     """Chooses thresholds on validation scores.
 
     Args:
+      method: a key of `METHODS`.
       labels: [N, 26] 0/1.
       scores: [N, 26] probabilities; float32 or float64.
-      method: a key of `METHODS`.
 
     Raises:
       ValueError: an unknown method, or arrays that `metrics.check` refuses.

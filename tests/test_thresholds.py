@@ -32,7 +32,7 @@ def _f1(labels, decisions):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sampled_from([None, 1, 2]))
 def test_best_f1_is_not_beaten_by_any_threshold(seed, count, digits):
     labels, scores = _validation(seed, count, digits=digits)
-    thresholds = choose(labels, scores, method="best_f1")
+    thresholds = choose("f1", labels, scores)
     decisions = thresholds.decide(scores).astype(bool)
     for k in np.flatnonzero(labels.any(axis=0)):
         best = max(_f1(labels[:, k], scores[:, k] >= value) for value in scores[:, k])
@@ -45,7 +45,7 @@ def test_grid_thresholds_equal_the_reference_where_its_conventions_agree(oracle)
         labels, scores = arrays[f"{case}/labels"], arrays[f"{case}/scores"]
         # The reference finds with >, we decide with >=: equal where no score is on the grid.
         assert not np.isin(scores, np.arange(101) / 100).any()
-        ours = choose(labels, scores, method="best_f1_on_grid").values
+        ours = choose("f1_grid", labels, scores).values
         positive = labels.any(axis=0)
         np.testing.assert_array_equal(
             ours[positive], arrays[f"{case}/expected/find_threshold"][positive]
@@ -55,7 +55,7 @@ def test_grid_thresholds_equal_the_reference_where_its_conventions_agree(oracle)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_class_without_positives_keeps_one_half_and_is_named(method):
     labels, scores = _validation(1, 300)
-    thresholds = choose(labels, scores, method=method)
+    thresholds = choose(method, labels, scores)
     assert thresholds.without_positives == (CLASS_NAMES[4],)
     assert thresholds.values[4] == 0.5
     assert thresholds.method == method
@@ -65,13 +65,13 @@ def test_a_class_without_positives_keeps_one_half_and_is_named(method):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([None, 1]))
 def test_challenge_thresholds_cannot_be_bettered_one_class_at_a_time(seed, digits):
     labels, scores = _validation(seed, 25, digits=digits)
-    thresholds = choose(labels, scores, method="best_challenge_metric")
+    thresholds = choose("challenge", labels, scores)
 
     def metric(values):
         return score(labels, scores, scores >= values)["challenge_metric"]
 
     best = metric(thresholds.values)
-    assert best >= metric(choose(labels, scores, method="best_f1").values) - 1e-12
+    assert best >= metric(choose("f1", labels, scores).values) - 1e-12
     for k in np.flatnonzero(labels.any(axis=0)):
         for value in [*scores[:, k], 2.0]:
             values = thresholds.values.copy()
@@ -83,7 +83,7 @@ def test_challenge_thresholds_cannot_be_bettered_one_class_at_a_time(seed, digit
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_thresholds_decide_identically_after_a_round_trip_through_json(tmp_path, method, dtype):
     labels, scores = _validation(2, 2000, dtype=dtype)
-    thresholds = choose(labels, scores, method=method)
+    thresholds = choose(method, labels, scores)
     path = tmp_path / "run" / "thresholds.json"
     thresholds.to_json(path)
     again = Thresholds.from_json(path)
@@ -97,8 +97,8 @@ def test_best_thresholds_decide_alike_in_float32_and_with_noise_in_the_last_digi
     labels, scores = _validation(3, 5000)
     # Neighbouring float32 numbers leave no room between them.
     scores[:2, 0] = np.float32(0.5), np.nextafter(np.float32(0.5), np.float32(1))
-    for method in ("best_f1", "best_challenge_metric"):
-        thresholds = choose(labels, scores, method=method)
+    for method in ("f1", "challenge"):
+        thresholds = choose(method, labels, scores)
         decisions = thresholds.decide(scores)
         np.testing.assert_array_equal(scores >= thresholds.values.astype(np.float32), decisions)
         noisy = np.nextafter(scores, np.float32(0))
@@ -113,14 +113,14 @@ def test_a_file_that_lacks_a_class_or_is_no_json_is_refused_by_name(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="thresholds.json"):
         Thresholds.from_json(path)
-    with pytest.raises(ValueError, match="'best': choose one of best_f1"):
-        choose(np.zeros((1, 26)), np.zeros((1, 26)), method="best")
+    with pytest.raises(ValueError, match="'best': choose one of f1"):
+        choose("best", np.zeros((1, 26)), np.zeros((1, 26)))
 
 
 def test_thresholds_of_twenty_thousand_records_take_under_two_seconds():
     labels, scores = _validation(5, 20_000)
-    for method in ("best_f1", "best_f1_on_grid", "best_challenge_metric"):
+    for method in ("f1", "f1_grid", "challenge"):
         start = time.perf_counter()
-        choose(labels, scores, method=method)
+        choose(method, labels, scores)
         # The limit for F1; coordinate ascent gets five times as much.
         assert time.perf_counter() - start < (10 if "challenge" in method else 2)
