@@ -13,10 +13,17 @@ EVAL_ORACLES = {
     "eval_small_ResUNet_LC": "resunet_lc",
     "eval_small_T511_ResUNet_LC": "resunet_lc",
     "eval_small_lead2_ResUNet_LC": "resunet_lc",
+    "eval_small_Res1D_MaxPool": "res1d_maxpool",
+    "eval_small_odd500_Res1D_MaxPool": "res1d_maxpool",
+    "eval_small_Res2D_MaxPool": "res2d_maxpool",
+    "eval_small_Res2D_LC": "res2d_lc",
 }
 PARAMETER_COUNTS = {
     "resunet_lc": (9_989_530, 4096),
     "resu2d_lc": (9_989_530, 4096),
+    "res1d_maxpool": (1_273_882, 4096),
+    "res2d_maxpool": (3_615_898, 4096),
+    "res2d_lc": (4_012_954, 4096),
 }
 
 

@@ -5,6 +5,9 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from resunet_lc_jax.models.network import Network, Outputs
+from resunet_lc_jax.models.res1d_maxpool import Res1DMaxPool
+from resunet_lc_jax.models.res2d_lc import Res2DLC
+from resunet_lc_jax.models.res2d_maxpool import Res2DMaxPool
 from resunet_lc_jax.models.resunet_lc import ResUNetLC
 
 __all__ = ["MODEL_NAMES", "Network", "Outputs", "create_model"]
@@ -12,6 +15,9 @@ __all__ = ["MODEL_NAMES", "Network", "Outputs", "create_model"]
 _NETWORKS: dict[str, type[Network]] = {
     "resunet_lc": ResUNetLC,
     "resu2d_lc": ResUNetLC,  # the reference has the same code under both names
+    "res1d_maxpool": Res1DMaxPool,
+    "res2d_maxpool": Res2DMaxPool,
+    "res2d_lc": Res2DLC,
 }
 MODEL_NAMES = tuple(_NETWORKS)
 

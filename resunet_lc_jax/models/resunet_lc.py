@@ -8,6 +8,7 @@ from resunet_lc_jax.models.convolution import average_pool
 from resunet_lc_jax.models.layers import BatchNorm, Conv, Linear, Numerics, leaky_relu
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.residual import Stem
 
 _DEPTHS = (6, 5, 4, 3)  # of the four U-Nets: each reaches T / 128
 _LENGTH_DIVISOR = 128
@@ -37,7 +38,7 @@ class ResUNetLC(Network):
                 f"{_LENGTH_DIVISOR} (or one sample less); crop or pad to such a length"
             )
         x = jnp.pad(signal, ((0, 0), (0, 0), (0, missing)))[..., None]
-        x = Stem(self.width, (3, 15), self.numerics, name="inconv")(x, train)
+        x = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
         for i, depth in enumerate(_DEPTHS):
             block = ResUBlock(self.width, self.width // 2, depth, self.numerics, name=f"rub_{i}")
             x = block(x, train)
@@ -45,28 +46,6 @@ class ResUNetLC(Network):
             x, train=train, index=index
         )
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))
-
-
-class Stem(nn.Module):
-    """Convolution of stride 2 along time, BatchNorm, LeakyReLU."""
-
-    features: int
-    kernel_size: tuple[int, ...]
-    numerics: Numerics
-    conv_name: str = "conv1_1"
-    norm_name: str = "bn1_1"
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
-        conv = Conv(
-            self.features,
-            self.kernel_size,
-            stride=2,
-            numerics=self.numerics,
-            name=self.conv_name,
-        )
-        return leaky_relu(BatchNorm(self.numerics, name=self.norm_name)(conv(x), train))
 
 
 class ResUBlock(nn.Module):

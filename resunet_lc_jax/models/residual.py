@@ -1,0 +1,69 @@
+"""The first stage and the residual block that several of the networks share."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from resunet_lc_jax.models.convolution import average_pool
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Numerics, leaky_relu
+
+
+class Stem(nn.Module):
+    """Convolution of stride 2 along time, BatchNorm, LeakyReLU.
+
+    Attributes:
+        features: channels out.
+        kernel_size: (time,) or (lead, time).
+        numerics: dtypes and precision.
+        suffix: of its layers' names: the reference's 2-D networks have conv1_1 and bn1_1.
+    """
+
+    features: int
+    kernel_size: tuple[int, ...]
+    numerics: Numerics
+    suffix: str = ""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
+        conv = Conv(
+            self.features,
+            self.kernel_size,
+            stride=2,
+            numerics=self.numerics,
+            name=f"conv{self.suffix}",
+        )
+        return leaky_relu(BatchNorm(self.numerics, name=f"bn{self.suffix}")(conv(x), train))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, the first of stride 2, beside an average pool and a 1x1 convolution.
+
+    The reference's 2-D blocks pad the identity where the number of LEADS is odd, which shifts it
+    by one sample against the sum's other term; here, as in its 1-D blocks, the length counts.
+    """
+
+    features: int
+    kernel_size: tuple[int, ...]
+    numerics: Numerics
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
+        y = x
+        for i, stride in ((1, 2), (2, 1)):
+            conv = Conv(
+                self.features,
+                self.kernel_size,
+                stride=stride,
+                numerics=self.numerics,
+                name=f"conv{i}",
+            )
+            y = leaky_relu(BatchNorm(self.numerics, name=f"bn{i}")(conv(y), train))
+
+        identity = jnp.pad(x, ((0, 0), (0, 0), (x.shape[2] % 2, 0), (0, 0)))
+        pointwise = (1,) * len(self.kernel_size)
+        identity = Conv(self.features, pointwise, numerics=self.numerics, name="idfunc_1")(
+            average_pool(identity)
+        )
+        return y + identity
