@@ -1,0 +1,154 @@
+"""Writes simulated records as files of the Challenge's form, on all cores, whole or not at all."""
+
+import os
+import shutil
+import signal
+import struct
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tfds_physionet.simulate.record import SOURCES, SimulatedRecord, simulate_record
+
+# Part of the name of what is prepared from these records: raise it when they change.
+VERSION = "1"
+
+_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+_RECORDS_PER_FOLDER = 1000
+_CHUNK = 100
+
+
+def write_records(
+    folder: Path,
+    *,
+    count: int,
+    seed: int = 0,
+    duration_s: float = 10.0,
+    sampling_rate: float = 500.0,
+    workers: int = 0,
+    progress: bool = True,
+) -> None:
+    """Writes `folder`/training/<database>/g<N>/<record>.{hea,mat}.
+
+    Written beside the folder and then renamed: there is either the whole or nothing. A record's
+    bytes depend on the seed and its number, not on the count or the workers.
+
+    Args:
+        folder: Where to; must not exist, or be empty.
+        count: How many records.
+        seed: Chooses among data sets.
+        duration_s: Length of each record.
+        sampling_rate: In Hz.
+        workers: Processes; 0 for one a core. Few records are written by this process alone.
+        progress: Shows a bar with the rate and the time left.
+
+    Raises:
+        FileExistsError: There is something in the folder.
+        ValueError: A count below 1, or what `simulate_record` doesn't take.
+    """
+    folder = Path(folder).absolute()
+    if count < 1:
+        raise ValueError(f"count is {count}; give 1 or more")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists; give another folder or remove it")
+    beside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        _write_lists(beside, count)
+        chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+        tasks = [(beside, chunk, seed, duration_s, sampling_rate) for chunk in chunks]
+        workers = min(workers or len(os.sched_getaffinity(0)), len(tasks) // 2)
+        with tqdm(total=count, unit="record", disable=not progress, desc="simulate") as bar:
+            for written in _run(tasks, workers):
+                bar.update(written)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+_Task = tuple[Path, range, int, float, float]
+
+
+def _run(tasks: list[_Task], workers: int) -> Iterator[int]:
+    if workers < 2:
+        yield from map(_write_chunk, tasks)
+        return
+    # Not forked: the caller may run threads (JAX and TensorFlow do).
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
+    try:
+        for done in as_completed([pool.submit(_write_chunk, task) for task in tasks]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _write_lists(folder: Path, count: int) -> None:
+    """Makes the g folders, each with the RECORDS file that lists what will lie in it."""
+    for turn, source in enumerate(SOURCES):
+        names = [
+            f"{source.prefix}{n + 1:05d}" for n in range(len(range(turn, count, len(SOURCES))))
+        ]
+        for start in range(0, len(names), _RECORDS_PER_FOLDER):
+            group = folder / "training" / source.database / f"g{start // _RECORDS_PER_FOLDER + 1}"
+            group.mkdir(parents=True)
+            listed = names[start : start + _RECORDS_PER_FOLDER]
+            (group / "RECORDS").write_text("".join(f"{name}\n" for name in listed))
+
+
+def _write_chunk(task: _Task) -> int:
+    folder, chunk, seed, duration_s, sampling_rate = task
+    for index in chunk:
+        record = simulate_record(seed, index, duration_s=duration_s, sampling_rate=sampling_rate)
+        group = f"g{index // len(SOURCES) // _RECORDS_PER_FOLDER + 1}"
+        write_record(folder / "training" / record.source.database / group, record)
+    return len(chunk)
+
+
+def write_record(folder: Path, record: SimulatedRecord) -> None:
+    """Writes `folder`/<name>.hea and .mat (MATLAB v4, one int16 matrix `val` [12, time])."""
+    num_samples = record.signal.shape[1]
+    # Type 30: int16, full, little-endian; rows, columns, real, length of the name with its 0.
+    head = struct.pack("<5i4s", 30, len(_LEADS), num_samples, 0, 4, b"val\0")
+    samples = np.ascontiguousarray(record.signal.T, dtype="<i2")  # MATLAB's order: time by time
+    (folder / f"{record.name}.mat").write_bytes(head + samples.tobytes())
+    (folder / f"{record.name}.hea").write_text(_header(record), encoding="ascii")
+
+
+def _header(record: SimulatedRecord) -> str:
+    source = record.source
+    lines = [f"{record.name} 12 {record.sampling_rate:g} {record.signal.shape[1]}"]
+    # WFDB's checksum: the sum of the samples in 16 bits.
+    checksums = record.signal.sum(axis=1, dtype=np.int64).astype(np.int16)
+    stored = f"{record.name}.mat {source.format_text} {source.gain_text}"
+    lines += [
+        f"{stored} 16 0 {first} {checksum} 0 {lead}"
+        for lead, first, checksum in zip(_LEADS, record.signal[:, 0], checksums, strict=True)
+    ]
+    remarks = {
+        "Age": "NaN" if record.age is None else record.age,
+        "Sex": record.sex,
+        "Dx": ",".join(record.codes),
+        "Rx": "Unknown",
+        "Hx": "Unknown",
+        "Sx": "Unknown",
+    }
+    lines += [f"{source.remark}{name}: {value}" for name, value in remarks.items()]
+    return "".join(f"{line}\n" for line in lines)
