@@ -1,0 +1,181 @@
+"""Scores Challenge output files against headers, exactly as the official evaluator does.
+
+python -m resunet_lc_jax.score LABELS OUTPUTS [scores.csv [class_scores.csv]] [--tolerant]
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resunet_lc_jax import metrics
+from resunet_lc_jax.atomic import replacing
+from resunet_lc_jax.challenge_csv import read_challenge_csv
+from tfds_physionet.diagnoses import DIAGNOSES, encode
+
+_CLASS_OF_CODE = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}
+_TOLERANT_DX = re.compile(r"^#[ \t]*Dx[ \t]*:?(.*)", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What was read of N records.
+
+    Attributes:
+      labels: [N, 26] bool.
+      decisions: [N, 26] bool.
+      scores: [N, 26] float64.
+      unread: records whose header names scored diagnoses in a form that was not read.
+      empty: records whose output file is empty or malformed, hence all 0.
+    """
+
+    labels: np.ndarray
+    decisions: np.ndarray
+    scores: np.ndarray
+    unread: tuple[str, ...]
+    empty: tuple[str, ...]
+
+
+def read_labels(header: str) -> np.ndarray:
+    """Labels [26] bool of a header's text, as the official evaluator reads them.
+
+    Only lines that start with `#Dx` and have ': ' before the codes are seen, and only codes count.
+    """
+    labels = np.zeros(len(DIAGNOSES), bool)
+    for line in header.splitlines():
+        if line.startswith("#Dx") and ": " in line:
+            for code in line.split(": ")[1].split(","):
+                if (k := _CLASS_OF_CODE.get(code.strip())) is not None:
+                    labels[k] = True
+    return labels
+
+
+def read_labels_tolerantly(header: str) -> np.ndarray:
+    """Labels [26] bool of a header's text: '# Dx' too, and the words of early releases."""
+    listed = ",".join(_TOLERANT_DX.findall(header)).split(",")
+    return encode([code.strip() for code in listed if code.strip()]).astype(bool)
+
+
+def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
+    """Reads the headers in a folder and the output file of each.
+
+    Args:
+      labels: a folder of .hea files; if there are none in it, all below it are taken.
+      outputs: the folder with <record>.csv for each of them, in the same sub-folders.
+      tolerant: reads labels tolerantly instead of officially.
+
+    Returns:
+      What was read, in the order of the file names.
+
+    Raises:
+      FileNotFoundError: there is no header, or a header has no output file.
+    """
+    headers = _headers(labels.glob("*")) or _headers(labels.rglob("*"))
+    if not headers:
+        raise FileNotFoundError(f"{labels}: no header files (.hea) in this folder")
+    truths, decisions, scores, unread, empty = [], [], [], [], []
+    for header in headers:
+        path = (outputs / header.relative_to(labels)).with_suffix(".csv")
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no output file for label file {header}")
+        text = header.read_text(encoding="utf-8", errors="replace")
+        official, generous = read_labels(text), read_labels_tolerantly(text)
+        if not tolerant and (generous & ~official).any():
+            unread.append(header.stem)
+        output = read_challenge_csv(path)
+        if not output.columns:
+            empty.append(header.stem)
+        decided, scored = output.by_class()
+        truths.append(generous if tolerant else official)
+        decisions.append(decided)
+        scores.append(scored)
+    return Loaded(
+        np.stack(truths), np.stack(decisions), np.stack(scores), tuple(unread), tuple(empty)
+    )
+
+
+def _headers(paths: Iterable[Path]) -> list[Path]:
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() == ".hea" and path.name[0] != "." and path.is_file()
+    )
+
+
+def format_scores(result: dict) -> str:
+    """The official scores.csv of a `metrics.score`."""
+    columns = {
+        "AUROC": "auroc",
+        "AUPRC": "auprc",
+        "Accuracy": "accuracy",
+        "F-measure": "f_measure",
+        "Challenge metric": "challenge_metric",
+    }
+    values = ",".join(f"{result[key]:.3f}" for key in columns.values())
+    return f"{','.join(columns)}\n{values}"
+
+
+def format_class_scores(result: dict) -> str:
+    """The official class_scores.csv of a `metrics.score`."""
+    rows = ["Classes," + ",".join("|".join(sorted(d.codes)) for d in DIAGNOSES)]
+    for name, key in (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F-measure", "f_measure")):
+        rows.append(f"{name}," + ",".join(f"{value:.3f}" for value in result[f"{key}_classes"]))
+    return "\n".join(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m resunet_lc_jax.score",
+        description="Scores Challenge output files as the official evaluator of 2021 does.",
+    )
+    parser.add_argument("labels", type=Path, help="folder with the records' .hea files")
+    parser.add_argument("outputs", type=Path, help="folder with a .csv file for each of them")
+    parser.add_argument("scores", type=Path, nargs="?", help="where to write the macro scores")
+    parser.add_argument("class_scores", type=Path, nargs="?", help="and those of each class")
+    parser.add_argument(
+        "--tolerant",
+        action="store_true",
+        help="read '# Dx' and old names of diagnoses too, which the official evaluator ignores",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        loaded = load(options.labels, options.outputs, tolerant=options.tolerant)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if loaded.unread:
+        print(
+            f"warning: {_some(loaded.unread)} name diagnoses in a form that the official evaluator "
+            "does not read, such as '# Dx'; they count as unlabelled (--tolerant reads them)",
+            file=sys.stderr,
+        )
+    if loaded.empty:
+        print(
+            f"warning: the outputs of {_some(loaded.empty)} are empty or malformed; all taken as 0",
+            file=sys.stderr,
+        )
+    result = metrics.score(loaded.labels, loaded.scores, loaded.decisions)
+    if options.scores is None:
+        print(format_scores(result))
+        return 0
+    for path, text in (
+        (options.scores, format_scores(result)),
+        (options.class_scores, format_class_scores(result)),
+    ):
+        if path is not None:
+            with replacing(path) as beside:
+                beside.write_text(text)
+    return 0
+
+
+def _some(records: Sequence[str]) -> str:
+    return f"{len(records)} records ({', '.join(records[:3])}{', ...' * (len(records) > 3)})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The scoring command equals the official evaluator, to the character."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from resunet_lc_jax.score import load, main, read_labels, read_labels_tolerantly
+from tfds_physionet.diagnoses import CLASS_NAMES
+
+
+def _names(labels):
+    return {CLASS_NAMES[k] for k in np.flatnonzero(labels)}
+
+
+@pytest.mark.parametrize("case", ["files_single", "files_merged_columns"])
+def test_files_get_the_official_scores_byte_for_byte(oracle, tmp_path, case):
+    folder = oracle / "metrics" / case
+    ours = [tmp_path / "scores.csv", tmp_path / "class_scores.csv"]
+    assert main([str(p) for p in (folder / "labels", folder / "outputs", *ours)]) == 0
+    for path in ours:
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+    expected = np.load(folder / "expected.npz")
+    loaded = load(folder / "labels", folder / "outputs")
+    np.testing.assert_array_equal(loaded.labels, expected["labels"])
+    np.testing.assert_array_equal(loaded.decisions, expected["binary"])
+    np.testing.assert_array_equal(loaded.scores, expected["scores"])
+
+
+def test_a_missing_output_file_is_an_error_that_names_it(oracle, capsys):
+    folder = oracle / "metrics" / "files_missing_output"
+    assert main([str(folder / "labels"), str(folder / "outputs")]) == 1
+    assert "A.csv: no output file for label file" in capsys.readouterr().err
+
+
+def test_a_folder_without_headers_is_an_error(tmp_path, capsys):
+    assert main([str(tmp_path), str(tmp_path)]) == 1
+    assert "no header files" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_with_2():
+    with pytest.raises(SystemExit) as stopped:
+        main(["only-labels"])
+    assert stopped.value.code == 2
+
+
+def test_labels_are_read_as_officially_unless_tolerant():
+    official, spaced = "R 12\n#Dx: 426783006, 284470004\n", "R 12\n# Dx: 426783006,RBBB\n"
+    assert _names(read_labels(official)) == {"NSR", "PAC"}
+    assert _names(read_labels_tolerantly(official)) == {"NSR", "PAC"}
+    assert _names(read_labels(spaced)) == set()
+    assert _names(read_labels_tolerantly(spaced)) == {"NSR", "RBBB"}
+    # Without the space after the colon the official evaluator finds no codes.
+    assert _names(read_labels("#Dx:426783006\n")) == set()
+    # Codes of one class, twice, and none that counts.
+    assert _names(read_labels("#Dx: 63593006,284470004,284470004\n")) == {"PAC"}
+    assert _names(read_labels("#Dx: NaN\n#Dx: \n")) == set()
+
+
+def test_headers_that_are_not_read_officially_are_counted(tmp_path, capsys):
+    for name, prefix in (("A", "#Dx"), ("B", "# Dx"), ("C", "# Dx")):
+        (tmp_path / f"{name}.hea").write_text(f"{name} 12 500 5000\n{prefix}: 426783006\n")
+        (tmp_path / f"{name}.csv").write_text(f"#{name}\n426783006\n1\n0.9\n")
+    assert main([str(tmp_path), str(tmp_path)]) == 0
+    strict = capsys.readouterr()
+    assert "warning: 2 records (B, C) name diagnoses" in strict.err
+    assert strict.out.splitlines()[1].split(",")[2] == "0.333"
+    assert main([str(tmp_path), str(tmp_path), "--tolerant"]) == 0
+    tolerant = capsys.readouterr()
+    assert tolerant.err == "" and tolerant.out.splitlines()[1].split(",")[2] == "1.000"
+
+
+def test_records_in_sub_folders_are_scored_against_mirrored_outputs(tmp_path, capsys):
+    for name in ("g1/A", "g2/B"):
+        for folder, suffix, text in (
+            ("labels", ".hea", "A 12 500\n#Dx: 426783006\n"),
+            ("outputs", ".csv", "#A\n426783006\n1\n0.9\n" if name == "g1/A" else ""),
+        ):
+            path = tmp_path / folder / (name + suffix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    assert main([str(tmp_path / "labels"), str(tmp_path / "outputs")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].split(",")[2] == "0.500"
+    assert "the outputs of 1 records (B) are empty" in captured.err
+
+
+def test_odd_headers_are_all_read_by_the_tolerant_reader(odd_headers):
+    texts = [path.read_text(errors="replace") for path in sorted(odd_headers.rglob("*.hea"))]
+    assert texts
+    for text in texts:
+        assert _names(read_labels(text)) <= _names(read_labels_tolerantly(text))
+
+
+def test_scoring_needs_neither_jax_nor_tensorflow():
+    code = "import sys, resunet_lc_jax.score; print({'jax', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
