@@ -1,0 +1,137 @@
+"""Checkpoints of the training state through Orbax: the latest ones, and the best one.
+
+The only file that imports orbax.
+"""
+
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from resunet_lc_jax.state import TrainState
+
+METRIC = "auprc"
+"""The validation metric by which the best checkpoint is chosen (macro AUPRC)."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder; a context manager that waits for its saves.
+
+    Keeps the two latest checkpoints and the one with the best validation metric. Saves run in the
+    background, and a checkpoint appears under its final name only once it is whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Opens (and makes) the folder, dropping what an interrupted save left behind."""
+        policies = ocp.training.preservation_policies
+        self._checkpointer = ocp.training.Checkpointer(
+            folder.resolve(),
+            # The loop decides when to save; the default policy would skip a save silently while
+            # another is running.
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=policies.AnyPreservationPolicy(
+                [
+                    policies.LatestN(2),
+                    policies.BestN(
+                        get_metric_fn=lambda metrics: metrics[METRIC],
+                        n=1,
+                        keep_checkpoints_without_metrics=False,
+                    ),
+                ]
+            ),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Waits for the save under way, then closes."""
+        self._checkpointer.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the latest checkpoint; None if there is none."""
+        checkpoint = self._checkpointer.latest
+        return None if checkpoint is None else checkpoint.step
+
+    @property
+    def best(self) -> int | None:
+        """The step of the best checkpoint; the latest if none carries a metric."""
+        measured = [c for c in self._checkpointer.checkpoints if c.metrics]
+        if not measured:
+            return self.latest
+        return max(measured, key=lambda c: (c.metrics[METRIC], -c.step)).step
+
+    def save(self, state: TrainState, *, metric: float | None = None, wait: bool = False) -> None:
+        """Starts saving the state under its step.
+
+        Args:
+          state: The state; its arrays are copied before the call returns.
+          metric: The validation metric, if it was measured at this step. Larger is better; NaN
+            counts as not measured.
+          wait: Returns only when the checkpoint is on disk.
+        """
+        step = int(state.step)
+        measured = metric is not None and not math.isnan(metric)
+        known = step == self.latest
+        if known and not measured:
+            return
+        metrics = {METRIC: metric} if measured else None
+        parts = {"variables": state.variables, "optimizer": _optimizer(state)}
+        self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics, overwrite=known)
+        if wait:
+            self._checkpointer.wait()
+
+    def restore(self, like: TrainState, step: int | None = None) -> TrainState:
+        """Loads the state of a step (the latest by default).
+
+        Args:
+          like: A state, or a tree of `jax.ShapeDtypeStruct`, with the shapes, types and shardings
+            of what is to be returned.
+          step: The step; None for the latest.
+
+        Raises:
+          FileNotFoundError: There is no such checkpoint.
+        """
+        parts = {"variables": _abstract(like.variables), "optimizer": _abstract(_optimizer(like))}
+        loaded = self._checkpointer.load_checkpointables(step, parts)
+        return TrainState(**loaded["variables"], **loaded["optimizer"])
+
+    def restore_variables(self, like: dict[str, Any], step: int | None = None) -> dict[str, Any]:
+        """Loads the network's variables alone, whatever the optimiser was.
+
+        Args:
+          like: The variables, or a tree of `jax.ShapeDtypeStruct` in their form.
+          step: The step; None for the latest.
+
+        Raises:
+          FileNotFoundError: There is no such checkpoint.
+        """
+        return self._checkpointer.load_checkpointables(step, {"variables": _abstract(like)})[
+            "variables"
+        ]
+
+
+def _optimizer(state: TrainState) -> dict[str, Any]:
+    return {"step": state.step, "opt_state": state.opt_state}
+
+
+def _abstract(tree: Any) -> Any:
+    """Shapes, types and shardings; what has no sharding goes to this process's first device."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def describe(leaf: Any) -> jax.ShapeDtypeStruct:
+        sharding = getattr(leaf, "sharding", None) or here
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, tree)

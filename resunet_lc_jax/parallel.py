@@ -1,0 +1,123 @@
+"""Compiles the pure steps for one device or several, and places their arrays.
+
+Three ways, one meaning: jit on one device, pmap over the devices of one process, and jit over a
+mesh. The state is replicated, never stacked; the batch is split along its first axis.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+AXIS = "data"
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of a run and how the steps are compiled for them.
+
+    Attributes:
+      mode: 'single' (jit on one device), 'jit' (jit over a mesh) or 'pmap'.
+      mesh: The devices, along one axis named `AXIS`.
+    """
+
+    mode: str
+    mesh: Mesh
+
+    @property
+    def axis_name(self) -> str | None:
+        """The axis name inside the step: pmap's; under jit the step sees the whole batch."""
+        return AXIS if self.mode == "pmap" else None
+
+    @property
+    def replicated(self) -> NamedSharding:
+        """The sharding of the state: a whole copy on each device."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+
+def choose_devices(mode: str, devices: Sequence[jax.Device] | None = None) -> Devices:
+    """Chooses how to compile.
+
+    Args:
+      mode: 'auto' (one device: plain jit; several devices of one process: pmap; several processes:
+        jit over the mesh of all), 'jit' or 'pmap'.
+      devices: The devices to use; all by default.
+
+    Raises:
+      ValueError: The mode is another.
+    """
+    devices = list(devices or jax.devices())
+    if mode not in ("auto", "jit", "pmap"):
+        raise ValueError(f"config.parallel.mode is {mode!r}; choose 'auto', 'jit' or 'pmap'")
+    if len(devices) == 1 and mode != "pmap":
+        mode = "single"
+    elif mode == "auto":
+        mode = "pmap" if jax.process_count() == 1 else "jit"
+    return Devices(mode, Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,)))
+
+
+def check_batch_size(devices: Devices, batch_size: int, *, name: str) -> None:
+    """Raises ValueError if the devices do not divide the batch.
+
+    Args:
+      devices: The devices of the run.
+      batch_size: Examples in a batch.
+      name: The config field to name in the error.
+    """
+    if batch_size < 1 or batch_size % devices.mesh.size:
+        raise ValueError(
+            f"{name} is {batch_size}, which {devices.mesh.size} devices do not divide; "
+            f"choose a multiple of {devices.mesh.size}"
+        )
+
+
+def compile_train_step(step: Callable, devices: Devices) -> Callable:
+    """Compiles `step(state, batch) -> (state, metrics)`; the state's memory is reused.
+
+    Args:
+      step: A pure training step; under pmap it must use `devices.axis_name`.
+      devices: The devices of the run.
+
+    Returns:
+      A function of a state and a batch, both placed on the devices.
+    """
+    if devices.mode == "pmap":
+        return jax.pmap(
+            step,
+            axis_name=AXIS,
+            in_axes=(None, 0),
+            out_axes=(None, None),
+            donate_argnums=0,
+            devices=list(devices.mesh.devices),
+        )
+    return jax.jit(step, donate_argnums=0)
+
+
+def compile_eval_step(step: Callable, devices: Devices) -> Callable:
+    """Compiles `step(variables, batch) -> scores`, the scores being [B, K] in the batch's order."""
+    if devices.mode != "pmap":
+        return jax.jit(step)
+    mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), devices=list(devices.mesh.devices))
+
+    def scores(variables: dict, batch: Mapping[str, jax.Array]) -> np.ndarray:
+        stacked = np.asarray(mapped(variables, batch))
+        return stacked.reshape(-1, stacked.shape[-1])
+
+    return scores
+
+
+def place_state(state: Any, devices: Devices) -> Any:
+    """Puts a whole copy of the state on each device."""
+    return jax.device_put(state, devices.replicated)
+
+
+def place_batch(batch: Mapping[str, np.ndarray], devices: Devices) -> dict[str, jax.Array]:
+    """Splits a batch [B, ...] over the devices: stacked [n, B / n, ...] for pmap."""
+    count = devices.mesh.size
+    split = NamedSharding(devices.mesh, PartitionSpec(AXIS))
+    if devices.mode == "pmap":
+        batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
+    return jax.device_put(dict(batch), split)

@@ -1,0 +1,118 @@
+"""Whole records to windows of a fixed length, and the windows' scores back to records.
+
+Evaluation and prediction share this: the same record gets the same scores in both.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from resunet_lc_jax.steps import MISSING
+from tfds_physionet.preparation import PreparedSignal
+
+Key = TypeVar("Key")
+
+
+def window_starts(
+    samples: int, length: int, windows: str, *, seed: Sequence[int] = (0,)
+) -> list[int]:
+    """Returns the first sample of each window of a record.
+
+    Args:
+      samples: n, the record's number of samples.
+      length: T, the window's.
+      windows: 'all': ceil(n / T) windows, evenly spaced from 0 to n - T, so that none is padded
+        where n >= T; 'first': the one at 0; 'random': one at a place drawn from the seed (the
+        published evaluation).
+      seed: Seed of 'random'.
+
+    Raises:
+      ValueError: Another name.
+    """
+    last = max(samples - length, 0)
+    if windows == "first":
+        return [0]
+    if windows == "random":
+        return [int(np.random.default_rng(list(seed)).integers(last + 1))]
+    if windows == "all":
+        count = max(math.ceil(samples / length), 1)
+        return [round(start) for start in np.linspace(0, last, count)]
+    raise ValueError(f"config.eval.windows is {windows!r}; choose 'all', 'first' or 'random'")
+
+
+def score_records(
+    records: Iterable[tuple[Key, PreparedSignal]],
+    score_batch: Callable[[dict[str, np.ndarray]], np.ndarray],
+    *,
+    batch_size: int,
+    length: int,
+    rows: Sequence[int] | np.ndarray,
+    windows: str,
+    seed: int = 0,
+) -> Iterator[tuple[Key, np.ndarray]]:
+    """Scores records as they come: the mean over each record's windows.
+
+    Args:
+      records: Pairs of a key and a prepared signal [12, n].
+      score_batch: From a batch of `batch_size` windows (the arrays of `steps.Batch` but for the
+        labels) to scores [B, K]. The last batch is filled up with rows whose mask is 0.
+      batch_size: B.
+      length: T, samples of a window.
+      rows: The standard leads to keep.
+      windows: As in `window_starts`.
+      seed: Seed of windows='random', together with the record's place in the sequence.
+
+    Yields:
+      (key, scores [K] float64), in the order of the records.
+    """
+    waiting: list[tuple[Key, int, list[np.ndarray]]] = []
+    rows = np.asarray(rows)
+    pending: list[dict[str, np.ndarray]] = []
+
+    def flush() -> None:
+        filled = pending + [_empty(pending[0])] * (batch_size - len(pending))
+        batch = {name: np.stack([row[name] for row in filled]) for name in pending[0]}
+        scores = iter(np.asarray(score_batch(batch))[: len(pending)].astype(np.float64))
+        pending.clear()
+        for _, count, got in waiting:
+            got.extend(score for _, score in zip(range(count - len(got)), scores, strict=False))
+
+    for number, (key, prepared) in enumerate(records):
+        starts = window_starts(prepared.signal.shape[1], length, windows, seed=(seed, number))
+        waiting.append((key, len(starts), []))
+        for start in starts:
+            pending.append(_window(prepared, start, length, rows))
+            if len(pending) == batch_size:
+                flush()
+        while waiting and len(waiting[0][2]) == waiting[0][1]:
+            key, _, got = waiting.pop(0)
+            yield key, np.mean(got, axis=0)
+    if pending:
+        flush()
+    for key, _, got in waiting:
+        yield key, np.mean(got, axis=0)
+
+
+def _window(
+    prepared: PreparedSignal, start: int, length: int, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    samples = prepared.signal[rows, start : start + length]
+    signal = np.full((len(rows), length), MISSING, np.int16)
+    signal[:, : samples.shape[1]] = samples
+    return {
+        "signal": signal,
+        "lead_mean": prepared.lead_mean[rows],
+        "lead_std": prepared.lead_std[rows],
+        "lead_present": prepared.lead_present[rows],
+        "mask": np.ones((), np.float32),
+    }
+
+
+def _empty(window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        **window,
+        "signal": np.full_like(window["signal"], MISSING),
+        "mask": np.zeros((), np.float32),
+    }
