@@ -1,0 +1,68 @@
+"""A split's predictions as one NPZ file, from which everything reported can be recomputed."""
+
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from resunet_lc_jax.atomic import replacing
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run said of N records, and what was true.
+
+    Attributes:
+      record_id: [N] str.
+      patient_id: [N] str; records of one patient are resampled together.
+      database: [N] str.
+      labels: [N, 26] uint8.
+      scores: [N, 26] float32 probabilities.
+      decisions: [N, 26] uint8.
+      thresholds: [26] float64, decisions = scores >= thresholds (a vote of several runs aside).
+    """
+
+    record_id: np.ndarray
+    patient_id: np.ndarray
+    database: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    decisions: np.ndarray
+    thresholds: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if the arrays are not of one length."""
+        count = len(self.record_id)
+        for field in fields(self)[:-1]:
+            if len(getattr(self, field.name)) != count:
+                found = len(getattr(self, field.name))
+                raise ValueError(f"{found} values of {field.name} for {count} records")
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Returns the given rows: indices or a mask [N]."""
+        columns = [field.name for field in fields(self)[:-1]]
+        return replace(self, **{name: np.asarray(getattr(self, name))[rows] for name in columns})
+
+
+def save_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Writes evaluation/<split>.npz beside and renames; text is stored as fixed-width Unicode."""
+    arrays = {field.name: getattr(predictions, field.name) for field in fields(predictions)}
+    for name in ("record_id", "patient_id", "database"):
+        arrays[name] = np.asarray(arrays[name], dtype=str)
+    with replacing(path) as beside:
+        np.savez_compressed(beside, **arrays)
+
+
+def load_predictions(path: str | Path) -> Predictions:
+    """Reads what `save_predictions` wrote.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no such file, or lacks an array.
+    """
+    try:
+        with np.load(path) as arrays:
+            return Predictions(**{field.name: arrays[field.name] for field in fields(Predictions)})
+    except (KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: not a file of predictions ({error})") from error
