@@ -166,7 +166,7 @@ def test_the_band_pass_equals_scipy_s_zero_phase_filter():
 
 
 def test_short_records_are_prepared_in_every_form():
-    for length in (2, 5, 20):
+    for length in (1, 5, 20):
         for options in ({}, {"sampling_rate": 400.0}, {"band_hz": (1.0, 47.0)}):
             prepared = prepare(_record(_noise(length=length)), **options)
             assert np.isfinite(z_score(prepared)).all()
@@ -177,8 +177,6 @@ def test_a_record_without_leads_or_samples_to_use_is_refused():
         prepare(_record(_noise(2), leads=("RESP", "PLETH")))
     with pytest.raises(RecordError, match="every sample"):
         prepare(_record(np.full((12, 50), MISSING)))
-    with pytest.raises(RecordError, match="none at 100"):
-        prepare(_record(_noise(length=4)), sampling_rate=100.0)
 
 
 def test_the_hash_tells_signals_apart_and_not_the_order_of_leads():

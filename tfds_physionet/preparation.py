@@ -44,7 +44,7 @@ def standard_leads(record: EcgRecord) -> np.ndarray:
     not there, in the ADC units of II. A lead that is neither is MISSING throughout.
 
     Raises:
-        RecordError: No lead bears a standard name.
+        RecordError: No lead bears a standard name, or those that do have no valid sample.
     """
     rows = {name.upper(): row for row, name in reversed(list(enumerate(record.leads)))}
     signal = np.full((len(STANDARD_LEADS), record.signal.shape[1]), MISSING, np.int16)
@@ -58,6 +58,8 @@ def standard_leads(record: EcgRecord) -> np.ndarray:
     if all(row is None for row in found):
         reason = f"none of {', '.join(record.leads)} is a standard lead (I, II, ..., V6)"
         raise RecordError(record.path, "leads", reason)
+    if np.all(signal == MISSING):
+        raise RecordError(record.path, "signal", "every sample of every lead is missing")
     return signal
 
 
@@ -92,21 +94,19 @@ def prepare(
         band_hz: Low and high corner of a zero-phase Butterworth band-pass of order 3, or None.
 
     Raises:
-        RecordError: There is no standard lead, no valid sample, or nothing is left at the rate.
+        RecordError: There is no standard lead, or no valid sample.
         ValueError: The band does not lie below half the sampling rate.
     """
     native = standard_leads(record)
     missing = native == MISSING
     present = ~missing.all(axis=1)
-    if not present.any():
-        raise RecordError(record.path, "signal", "every sample of every lead is missing")
     mean, std = _statistics(native, missing)
     if record.sampling_rate == sampling_rate and band_hz is None:
         signal = native
     else:
         # What is missing takes its lead's mean meanwhile, here 0.
         centred = np.where(missing, 0.0, native - mean[:, None])
-        missing = _nearest(missing, record, sampling_rate)
+        missing = _nearest(missing, record.sampling_rate, sampling_rate)
         centred = _resample(centred, missing.shape[1], record.sampling_rate, sampling_rate)
         # A band-pass leaves no offset to put back.
         values = (
@@ -140,18 +140,15 @@ def _statistics(signal: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np
     return mean, np.sqrt((deviation**2).sum(axis=1) / count)
 
 
-def _nearest(missing: np.ndarray, record: EcgRecord, sampling_rate: float) -> np.ndarray:
+def _nearest(missing: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
     """Returns bool [L, time at the new rate]: the samples nearest to those missing."""
     length = missing.shape[1]
-    if record.sampling_rate == sampling_rate:
+    if rate == new_rate:
         return missing
-    new_length = int(length * sampling_rate / record.sampling_rate)
-    if (record.sampling_rate, sampling_rate) == (1000.0, 500.0):
+    new_length = max(1, int(length * new_rate / rate))
+    if (rate, new_rate) == (1000.0, 500.0):
         new_length = -(-length // 2)  # as resample_poly has it
-    if new_length == 0:
-        reason = f"{length} samples at {record.sampling_rate} Hz: none at {sampling_rate} Hz"
-        raise RecordError(record.path, "signal", reason)
-    ratio = record.sampling_rate / sampling_rate
+    ratio = rate / new_rate
     # Each new sample asks its nearest old one, and each old one tells its nearest new one.
     asked = np.clip(np.rint(np.arange(new_length) * ratio).astype(int), 0, length - 1)
     nearest = missing[:, asked]

@@ -1,0 +1,108 @@
+"""Maps a function over items in worker processes, in order, holding few results at a time.
+
+The workers are plain interpreters that talk through their standard input and output, not
+multiprocessing's: they import neither the caller's __main__ nor TensorFlow, nothing is forked from
+a process with threads, and however the parent ends, SIGKILL included, their input ends with it and
+so do they.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# (function, items) -> results in the order of the items; the function is one that pickle finds by
+# name, and returns its errors as values.
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Map]:
+    """Yields a map over worker processes, or the plain `map` where one worker is asked for.
+
+    Raises (on iteration):
+        RuntimeError: A worker died; what it said is on standard error.
+    """
+    if workers <= 1:
+        yield map
+        return
+    processes = [_start() for _ in range(workers)]
+    idle: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
+    for process in processes:
+        idle.put(process)
+    threads = ThreadPoolExecutor(workers)
+
+    def ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        waiting: deque[Future] = deque()
+        for item in items:
+            waiting.append(threads.submit(_call, idle, function, item))
+            if len(waiting) >= 3 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    try:
+        yield ordered_map
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()  # a thread that waits for its answer sees the end of file
+        threads.shutdown()
+        for process in processes:
+            process.communicate()
+
+
+def _start() -> subprocess.Popen:
+    package_root = str(Path(__file__).parents[1])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    # One thread each; Ctrl-C goes to the parent alone, which then ends its workers.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfds_physionet.pool"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _call(
+    idle: "queue.SimpleQueue[subprocess.Popen]", function: Callable[[Any], Any], item: Any
+) -> Any:
+    process = idle.get()
+    assert process.stdin and process.stdout
+    try:
+        pickle.dump((function, item), process.stdin)
+        process.stdin.flush()
+        return pickle.load(process.stdout)
+    except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+        raise RuntimeError(f"a worker process died at {item!r}") from error
+    finally:
+        idle.put(process)
+
+
+def _work() -> None:
+    """Answers calls until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The answers take standard output for themselves; what else is printed goes to the errors.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        while True:
+            function, item = pickle.load(sys.stdin.buffer)
+            pickle.dump(function(item), answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        os._exit(0)  # the parent has gone: no one is left to flush to
+
+
+if __name__ == "__main__":
+    _work()
