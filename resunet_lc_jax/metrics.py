@@ -139,6 +139,21 @@ def challenge_rewards(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     )
 
 
+def co_occurrence(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """The Challenge metric's confusion matrix.
+
+    Args:
+      labels: [N, 26] bool.
+      decisions: [N, 26] bool.
+
+    Returns:
+      [26 labels, 26 decisions] float64: over all records, pairs of a label and a decision, each
+      divided by the number of classes in either. `REWARDS` times it, summed, is the reward.
+    """
+    either = np.maximum((labels | decisions).sum(axis=1, keepdims=True), 1)
+    return labels.T.astype(np.float64) @ (decisions / either)
+
+
 def challenge_metric(rewards: np.ndarray) -> np.ndarray:
     """The Challenge metric from summed `challenge_rewards` [..., 3].
 

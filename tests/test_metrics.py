@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resunet_lc_jax.metrics import MACRO_METRICS, score
+from resunet_lc_jax.metrics import MACRO_METRICS, co_occurrence, score
 from tfds_physionet.diagnoses import SINUS_RHYTHM
 
 # Our key -> the oracle's.
@@ -32,6 +32,14 @@ def test_score_equals_the_official_evaluator_in_every_oracle_case(oracle):
                 atol=1e-12,
                 err_msg=f"{case}: {key}",
             )
+
+
+def test_confusion_of_the_challenge_metric_equals_the_official_one(oracle):
+    arrays = np.load(oracle / "metrics" / "array_cases.npz")
+    for case in {name.split("/")[0] for name in arrays}:
+        ours = co_occurrence(arrays[f"{case}/labels"], arrays[f"{case}/binary"])
+        expected = arrays[f"{case}/expected/modified_confusion"]
+        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12, err_msg=case)
 
 
 def test_score_has_exactly_the_keys_of_the_contract_as_plain_numbers():
