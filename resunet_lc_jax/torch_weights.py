@@ -1,7 +1,6 @@
-"""PyTorch state_dicts to this project's variables and back, exactly.
+"""PyTorch checkpoints to this project's variables and back, exactly.
 
-The parameters' tree follows the PyTorch names, so that a few rules suffice in place of tables.
-Files are read and written in `torch_files`; this module needs no PyTorch.
+Files are read and written in `torch_files`, names and axes are known in `torch_names`.
 """
 
 import re
@@ -11,29 +10,35 @@ from typing import Any
 import jax
 import numpy as np
 
-Variables = Mapping[str, Any]
-StateDict = Mapping[str, np.ndarray]
-
-# Our dotted path -> PyTorch's name, one after the other.
-_RENAMES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\b(encoders|decoders|convs|bns)_(\d+)\b", r"\1.\2"),
-        (r"\b((?:encoders|decoders)\.\d+|bottleneck|shortcut)\.conv\.", r"\1.0."),
-        (r"\b((?:encoders|decoders)\.\d+|bottleneck|shortcut)\.bn\.", r"\1.1."),
-        (r"\bskip_connection\.", "skip_connection.1."),
-        (r"\.in_proj\.", ".in_proj_"),
-        (r"(?:kernel|scale)$", "weight"),
-        (r"\b(mean|var)$", r"running_\1"),
-    )
+from resunet_lc_jax.torch_files import (
+    AdamState,
+    StateDict,
+    TorchCheckpoint,
+    read_checkpoint,
+    write_checkpoint,
 )
-# PyTorch lists modules in the order of their definition, which its optimiser's indices follow.
-_ORDER = (
-    "inconv conv bn conv1 bn1 conv1_1 bn1_1 conv2 bn2 encoders decoders bottleneck convs bns conv3 "
-    "bn3 layer1 layer2 attention conv_h conv_w shortcut skip_connection idfunc_1 rub rb resblock1d "
-    "MyNet mha lc conv2_1 bn2_1 conv2_2 bn2_2 fuse_weight fc fc_1 lin ch_fc1 ch_bn ch_fc2 "
-    "in_proj_weight in_proj_bias out_proj weight bias running_mean running_var num_batches_tracked"
-).split()
+from resunet_lc_jax.torch_names import (
+    canonical,
+    likely_cause,
+    torch_axes,
+    torch_name,
+    torch_rank,
+)
+
+__all__ = [
+    "AdamState",
+    "TorchCheckpoint",
+    "batches_tracked",
+    "from_moments",
+    "head_name_of",
+    "read_checkpoint",
+    "to_moments",
+    "to_state_dict",
+    "to_variables",
+    "write_checkpoint",
+]
+
+Variables = Mapping[str, Any]
 
 
 def to_variables(state_dict: StateDict, template: Variables, model_name: str) -> dict[str, Any]:
@@ -51,14 +56,28 @@ def to_variables(state_dict: StateDict, template: Variables, model_name: str) ->
     Raises:
         ValueError: listing every missing, unexpected and misshaped name.
     """
-    given = {_canonical(name, model_name): name for name in state_dict}
+    given = {canonical(name, model_name): array for name, array in state_dict.items()}
     leaves, tree = jax.tree_util.tree_flatten_with_path(template)
     wanted = {torch_name(path): (path, leaf) for path, leaf in leaves}
-    _check(state_dict, given, wanted, model_name)
-    arrays = [
-        _from_torch(path, np.asarray(state_dict[given[name]])).astype(leaf.dtype)
-        for name, (path, leaf) in wanted.items()
+    lines = [f"missing: {name}" for name in wanted if name not in given]
+    lines += [
+        f"unexpected: {name}"
+        for name in given
+        if name not in wanted and not name.endswith("num_batches_tracked")
     ]
+    arrays, misshaped = [], set()
+    for name in wanted.keys() & given.keys():
+        path, leaf = wanted[name]
+        expected = tuple(leaf.shape[axis] for axis in torch_axes(path, len(leaf.shape)))
+        if np.shape(given[name]) != expected:
+            misshaped.add(name)
+            lines.append(f"shape: {name} is {np.shape(given[name])} there, {expected} here")
+    if lines:
+        heading = f"the PyTorch weights do not fit {model_name} as configured"
+        raise ValueError("\n  ".join([f"{heading} ({likely_cause(misshaped)}?):", *sorted(lines)]))
+    for name, (path, leaf) in wanted.items():
+        axes = np.argsort(torch_axes(path, len(leaf.shape)))
+        arrays.append(np.ascontiguousarray(given[name].transpose(axes), leaf.dtype))
     return jax.tree_util.tree_unflatten(tree, arrays)
 
 
@@ -71,119 +90,52 @@ def to_state_dict(
     """The state_dict of a network, in PyTorch's order, loadable with strict=True.
 
     Args:
-        variables: {'params', 'batch_stats'}; also any tree shaped like {'params'} alone.
+        variables: {'params', 'batch_stats'}, or {'params'} alone (also of gradients, moments).
         num_batches_tracked: BatchNorm's count of steps, the same for all layers or by the full
             PyTorch name (see `batches_tracked`).
-        head_name: what the network's 'fc' is called: res2d_maxpool's is 'fc_1' in some files.
+        head_name: what the layer 'fc' is to be called (see `head_name_of`).
 
     Returns:
         Arrays by their PyTorch names.
     """
-    leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
-    arrays = {torch_name(path): to_torch(path, np.asarray(leaf)) for path, leaf in leaves}
+    arrays = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
+        axes = torch_axes(path, np.ndim(leaf))
+        arrays[torch_name(path)] = np.ascontiguousarray(np.asarray(leaf).transpose(axes))
     for name in [name for name in arrays if name.endswith(".running_mean")]:
         name = name.removesuffix("running_mean") + "num_batches_tracked"
         count = num_batches_tracked
         arrays[name] = np.array(count if isinstance(count, int) else count[name], np.int64)
-    ordered = {name: arrays[name] for name in sorted(arrays, key=_rank)}
+    ordered = {name: arrays[name] for name in sorted(arrays, key=torch_rank)}
     return {re.sub(r"^fc\.", f"{head_name}.", name): array for name, array in ordered.items()}
 
 
 def batches_tracked(state_dict: StateDict) -> dict[str, int]:
     """The counts of steps that a state_dict's BatchNorm layers keep, by name."""
-    return {
-        name: int(array)
-        for name, array in state_dict.items()
-        if name.endswith(".num_batches_tracked")
-    }
+    names = [name for name in state_dict if name.endswith(".num_batches_tracked")]
+    return {name: int(state_dict[name]) for name in names}
 
 
-def head_name(state_dict: StateDict, model_name: str) -> str:
-    """What a state_dict calls the last layer of `model_name`, for `to_state_dict`."""
-    aliased = (name for name in state_dict if _canonical(name, model_name) != name)
+def head_name_of(state_dict: StateDict, model_name: str) -> str:
+    """What a state_dict calls the layer 'fc': res2d_maxpool's is 'fc_1' in some files."""
+    aliased = (name for name in state_dict if canonical(name, model_name) != name)
     return next(aliased, "fc.").split(".")[0]
 
 
-def torch_name(path: tuple[Any, ...]) -> str:
-    """PyTorch's name of a leaf of the variables; path: as jax.tree_util gives it."""
-    name = ".".join(entry.key for entry in path[1:])
-    for pattern, replacement in _RENAMES:
-        name = pattern.sub(replacement, name)
-    return name
+def to_moments(adam: AdamState, params: Variables, model_name: str) -> tuple[Any, Any, int]:
+    """optax.adam's (mu, nu, count) from PyTorch's state; params: the network's, as template."""
+    mu, nu = (
+        to_variables(moments, {"params": params}, model_name)["params"]
+        for moments in (adam.exp_avg, adam.exp_avg_sq)
+    )
+    return mu, nu, adam.step
 
 
-def to_torch(path: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
-    """A leaf of the variables in PyTorch's axis order."""
-    return np.ascontiguousarray(array.transpose(_axes(path, array.ndim)))
-
-
-def _from_torch(path: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(np.argsort(_axes(path, array.ndim))))
-
-
-def _axes(path: tuple[Any, ...], ndim: int) -> tuple[int, ...]:
-    """Our axes in PyTorch's order: [*kernel, in, out] -> [out, in, *kernel]."""
-    if ndim < 2:
-        return tuple(range(ndim))
-    inputs, outputs, kernel = ndim - 2, ndim - 1, tuple(range(ndim - 2))
-    if any(entry.key.startswith("decoders_") for entry in path):  # transposed convolutions
-        return (inputs, outputs, *kernel)
-    return (outputs, inputs, *kernel)
-
-
-def _canonical(name: str, model_name: str) -> str:
-    # As published, res2d_maxpool defines fc_1 and calls fc; files have either.
-    return re.sub(r"^fc_1\.", "fc.", name) if model_name == "res2d_maxpool" else name
-
-
-def _rank(name: str) -> tuple[tuple[int, int], ...]:
-    ranks = []
-    for part in name.split("."):
-        base, number = part, 0
-        if part.isdigit():
-            base, number = _ORDER[0], int(part)
-        elif part not in _ORDER and (match := re.fullmatch(r"(\w+?)_?(\d+)", part)):
-            base, number = match[1], int(match[2])
-        ranks.append((_ORDER.index(base), number))
-    return tuple(ranks)
-
-
-def _check(
-    state_dict: StateDict,
-    given: Mapping[str, str],
-    wanted: Mapping[str, tuple[Any, Any]],
-    model_name: str,
-) -> None:
-    """Raises ValueError unless state_dict has exactly the wanted names and shapes."""
-    lines = [f"missing: {name}" for name in wanted if name not in given]
-    unexpected = [
-        original
-        for name, original in given.items()
-        if name not in wanted and not name.endswith("num_batches_tracked")
-    ]
-    lines += [f"unexpected: {name}" for name in unexpected]
-    misshaped = set()
-    for name, (path, leaf) in wanted.items():
-        axes = _axes(path, len(leaf.shape))
-        expected = tuple(leaf.shape[axis] for axis in axes)
-        if name in given and state_dict[given[name]].shape != expected:
-            misshaped.add(name)
-            found = state_dict[given[name]].shape
-            lines.append(f"shape: {given[name]} is {found} in the file, {expected} here")
-    if lines:
-        heading = f"the PyTorch weights do not fit {model_name} as configured{_cause(misshaped)}:"
-        raise ValueError("\n  ".join([heading, *lines]))
-
-
-def _cause(misshaped: set[str]) -> str:
-    """A likely reason for wrong shapes, from the layers that have them."""
-    layers = {name.rpartition(".")[0] for name in misshaped}
-    if not layers:
-        return " (another network?)"
-    if layers <= {"fc", "lin", "fc_1", "ch_fc1", "ch_fc2"}:
-        return " (another number of classes?)"
-    if layers == {"lc.conv2_2"}:
-        return " (another signal length?)"
-    if layers <= {"lc.conv2_1", "lc.conv2_2", "inconv.conv", "conv1", "conv", "fc_1"}:
-        return " (another number of leads?)"
-    return " (another width?)"
+def from_moments(
+    mu: Variables, nu: Variables, count: int, *, learning_rate: float, head_name: str = "fc"
+) -> AdamState:
+    """PyTorch's state from optax.adam's mu, nu (trees like params) and count."""
+    exp_avg, exp_avg_sq = (
+        to_state_dict({"params": moments}, head_name=head_name) for moments in (mu, nu)
+    )
+    return AdamState(exp_avg, exp_avg_sq, int(count), learning_rate)
