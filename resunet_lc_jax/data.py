@@ -1,0 +1,206 @@
+"""From the prepared data set to NumPy batches, through TFDS and tf.data.
+
+The only file that imports tensorflow. The training stream is a pure function of (seed, step): it
+can start at any step and gives the very same bytes, without a saved iterator.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import tfds_physionet  # noqa: F401  (registers the builder)
+from resunet_lc_jax.steps import MISSING
+from tfds_physionet.physionet2021.physionet2021_dataset_builder import (
+    Builder,
+    Physionet2021Config,
+)
+from tfds_physionet.preparation import STANDARD_LEADS, PreparedSignal
+
+DATASET = "physionet2021"
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """One whole record of the prepared data set.
+
+    Attributes:
+      record_id: The record's name.
+      patient_id: The patient it is of.
+      database: The source it came from.
+      labels: [K] uint8.
+      prepared: The signal [12, T] with its statistics.
+    """
+
+    record_id: str
+    patient_id: str
+    database: str
+    labels: np.ndarray
+    prepared: PreparedSignal
+
+
+def open_dataset(data_dir: Path, config: str) -> tfds.core.DatasetBuilder:
+    """Opens a prepared data set.
+
+    Args:
+      data_dir: The folder that holds physionet2021/.
+      config: The BuilderConfig: '500hz', '400hz', '100hz' or '500hz_1-47hz'.
+    """
+    return tfds.builder(f"{DATASET}/{config}", data_dir=str(data_dir))
+
+
+def variant(name: str) -> Physionet2021Config:
+    """Returns the BuilderConfig of this name, with its sampling_rate and band_hz (Hz).
+
+    Raises:
+      ValueError: There is none; the message lists the names.
+    """
+    known = {config.name: config for config in Builder.BUILDER_CONFIGS}
+    if name not in known:
+        raise ValueError(f"config.data.variant is {name!r}; choose one of {', '.join(known)}")
+    return known[name]
+
+
+def fold_splits(folds: Sequence[int]) -> str:
+    """Returns the TFDS split of these folds: (1, 2) -> 'fold_1+fold_2'."""
+    return "+".join(f"fold_{fold}" for fold in folds)
+
+
+def count_records(builder: tfds.core.DatasetBuilder, folds: Sequence[int]) -> int:
+    """Returns the number of records in these folds."""
+    return sum(builder.info.splits[f"fold_{fold}"].num_examples for fold in folds)
+
+
+def lead_rows(leads: Sequence[str]) -> np.ndarray:
+    """Returns the rows of the standard twelve at which these leads stand.
+
+    Raises:
+      ValueError: A name is not one of the standard twelve, or stands twice.
+    """
+    rows = [STANDARD_LEADS.index(lead) for lead in leads if lead in STANDARD_LEADS]
+    if not rows or len(set(rows)) != len(leads):
+        raise ValueError(
+            f"config.data.leads is {tuple(leads)}; choose different leads of {STANDARD_LEADS}"
+        )
+    return np.array(rows)
+
+
+def training_batches(
+    builder: tfds.core.DatasetBuilder,
+    folds: Sequence[int],
+    *,
+    batch_size: int,
+    length: int,
+    leads: Sequence[str],
+    seed: int,
+    start_step: int = 0,
+    shuffle_buffer: int = 2048,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields shuffled, randomly cropped batches, epoch after epoch, without end.
+
+    Each epoch visits every record once, in its own order, and leaves out the last partial batch.
+    Order and crops depend on (seed, epoch) and (seed, epoch, record).
+
+    Args:
+      builder: The prepared data set.
+      folds: The folds to read.
+      batch_size: B, examples in a batch.
+      length: T, samples of a crop; a shorter record is padded on the right with MISSING.
+      leads: The leads to keep, in this order.
+      seed: Seed of order and crops.
+      start_step: The step of the first batch that is yielded.
+      shuffle_buffer: Records held, still serialised, to draw from.
+
+    Yields:
+      The arrays of `steps.Batch`, and record_id [B].
+    """
+    steps_per_epoch = count_records(builder, folds) // batch_size
+    rows = lead_rows(leads)
+    epoch, skipped = divmod(start_step, steps_per_epoch)
+    while True:
+        epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]) >> 1
+
+        def example(features: Mapping, epoch_seed: int = epoch_seed) -> dict:
+            return _crop(features, length=length, rows=rows, seed=epoch_seed)
+
+        serialised = _read(builder, folds, shuffle_seed=epoch_seed).shuffle(
+            shuffle_buffer, seed=epoch_seed, reshuffle_each_iteration=False
+        )
+        batches = (
+            serialised.take(steps_per_epoch * batch_size)
+            .skip(skipped * batch_size)
+            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(batch_size, drop_remainder=True)
+            .prefetch(2)
+        )
+        for batch in batches.as_numpy_iterator():
+            batch["index"] = np.arange(batch_size, dtype=np.int32)
+            batch["mask"] = np.ones(batch_size, np.float32)
+            yield batch
+        epoch, skipped = epoch + 1, 0
+
+
+def stored_records(
+    builder: tfds.core.DatasetBuilder, folds: Sequence[int]
+) -> Iterator[StoredRecord]:
+    """Yields every record of these folds once, whole, in the stored order."""
+    for features in _read(builder, folds).prefetch(16).as_numpy_iterator():
+        signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
+        yield StoredRecord(
+            record_id=features["record_id"].decode(),
+            patient_id=features["patient_id"].decode(),
+            database=features["database"].decode(),
+            labels=features["labels"],
+            prepared=PreparedSignal(
+                signal=signal,
+                lead_mean=features["lead_mean"],
+                lead_std=features["lead_std"],
+                lead_present=features["lead_present"].astype(bool),
+                sampling_rate=builder.builder_config.sampling_rate,
+            ),
+        )
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder, folds: Sequence[int], shuffle_seed: int | None = None
+) -> tf.data.Dataset:
+    """Reads records with the signal still as bytes; shuffles the order of the files if seeded."""
+    return builder.as_dataset(
+        split=fold_splits(folds),
+        shuffle_files=shuffle_seed is not None,
+        decoders={"signal": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(
+            shuffle_seed=shuffle_seed,
+            shuffle_reshuffle_each_iteration=False,
+            try_autocache=False,
+            skip_prefetch=True,
+        ),
+    )
+
+
+def _crop(features: Mapping, *, length: int, rows: np.ndarray, seed: int) -> dict:
+    """Decodes one record and takes `length` samples from a random place, padded on the right."""
+    signal = tf.reshape(tf.io.decode_raw(features["signal"], tf.int16), (len(STANDARD_LEADS), -1))
+    samples = tf.shape(signal)[1]
+    record = tf.strings.to_hash_bucket_fast(features["record_id"], 2**31 - 1)
+    start = tf.random.stateless_uniform(
+        (),
+        seed=tf.stack([tf.constant(seed, tf.int64), record]),
+        maxval=tf.maximum(samples - length, 0) + 1,
+        dtype=tf.int32,
+    )
+    crop = signal[:, start : start + length]
+    if len(rows) != len(STANDARD_LEADS) or (rows != np.arange(len(rows))).any():
+        crop = tf.gather(crop, rows)
+    crop = tf.pad(crop, [[0, 0], [0, length - tf.shape(crop)[1]]], constant_values=MISSING)
+    return {
+        "signal": tf.ensure_shape(crop, (len(rows), length)),
+        "lead_mean": tf.gather(features["lead_mean"], rows),
+        "lead_std": tf.gather(features["lead_std"], rows),
+        "lead_present": tf.cast(tf.gather(features["lead_present"], rows), tf.bool),
+        "labels": tf.cast(features["labels"], tf.float32),
+        "record_id": features["record_id"],
+    }

@@ -1,0 +1,114 @@
+"""Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
+
+import csv
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from resunet_lc_jax import data
+from resunet_lc_jax.atomic import replacing
+from resunet_lc_jax.challenge_csv import write_challenge_csv
+from resunet_lc_jax.evaluate import record_windows, score_run
+from resunet_lc_jax.windows import score_records
+from resunet_lc_jax.workdir import configure_jax, load_run
+from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
+from tfds_physionet.preparation import PreparedSignal, prepare
+from tfds_physionet.records import RecordError, find_records, read_record
+
+CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
+
+
+def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> int:
+    """Scores every record below a folder with a trained run.
+
+    Writes OUTPUT/<record>.csv in the Challenge's format (in the input's sub-folders),
+    OUTPUT/predictions.csv with one row a record, and OUTPUT/errors.csv with the records that
+    could not be read and why. A bad record never stops the others.
+
+    Args:
+      config: The run's config.
+      workdir: The run's folder.
+      folder: Where the .hea files are, at any depth.
+      output: Where the predictions go.
+
+    Returns:
+      The exit status: 0, or 1 if no record could be read.
+    """
+    headers = find_records(folder, unique=False)
+    configure_jax(config)
+    run = load_run(workdir, config)
+    output.mkdir(parents=True, exist_ok=True)
+    errors: list[RecordError] = []
+    scored = score_records(
+        _prepared_ahead(headers, errors, variant=config.data.variant),
+        score_run(run),
+        batch_size=config.eval.batch_size,
+        length=config.data.length,
+        rows=data.lead_rows(config.data.leads),
+        windows=record_windows(config),
+        seed=config.seed,
+    )
+    done = 0
+    with replacing(output / "predictions.csv") as beside, beside.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["record", "diagnoses", *CLASS_NAMES])
+        for header, scores in tqdm(scored, "predicting", len(headers), unit="record"):
+            decisions = run.thresholds.decide(scores)
+            name = header.relative_to(folder).with_suffix("")
+            write_challenge_csv(
+                output / name.with_suffix(".csv"), name.name, CLASS_COLUMNS, decisions, scores
+            )
+            found = "|".join(np.array(CLASS_NAMES)[decisions == 1])
+            rows.writerow([name.as_posix(), found, *(f"{score:.9g}" for score in scores)])
+            done += 1
+    _write_errors(output / "errors.csv", errors, folder)
+    print(
+        f"{done:,} records scored, {len(errors):,} could not be read"
+        + (f" (see {output / 'errors.csv'})" if errors else "")
+        + f"; predictions in {output}"
+    )
+    return 0 if done else 1
+
+
+def _prepared_ahead(
+    headers: Iterable[Path], errors: list[RecordError], *, variant: str
+) -> Iterator[tuple[Path, PreparedSignal]]:
+    """Reads and prepares records in threads, a few ahead of the network, in order."""
+    wanted = data.variant(variant)
+
+    def read(header: Path) -> PreparedSignal | RecordError:
+        try:
+            return prepare(
+                read_record(header), sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz
+            )
+        except RecordError as error:
+            return error
+
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        remaining = iter(headers)
+        ahead = deque((h, pool.submit(read, h)) for h in islice(remaining, 4 * threads))
+        while ahead:
+            header, future = ahead.popleft()
+            result = future.result()
+            ahead.extend((h, pool.submit(read, h)) for h in islice(remaining, 1))
+            if isinstance(result, RecordError):
+                errors.append(result)
+            else:
+                yield header, result
+
+
+def _write_errors(path: Path, errors: list[RecordError], folder: Path) -> None:
+    with replacing(path) as beside, beside.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["record", "field", "reason"])
+        for error in errors:
+            name = Path(error.path).relative_to(folder).with_suffix("")
+            rows.writerow([name.as_posix(), error.field, error.reason])

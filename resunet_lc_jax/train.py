@@ -1,0 +1,200 @@
+"""The training loop: restore, validate, save, next batch, step."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jax
+import tensorflow_datasets as tfds
+from flax import linen as nn
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from resunet_lc_jax import data, optim, parallel, preemption, steps
+from resunet_lc_jax.checkpoints import METRIC, Checkpoints
+from resunet_lc_jax.evaluate import choose_thresholds, compile_scoring, evaluate, validate
+from resunet_lc_jax.sources import prepare_records
+from resunet_lc_jax.state import TrainState, create_state
+from resunet_lc_jax.workdir import build_model, configure_jax, initial_variables, take_workdir
+from resunet_lc_jax.writers import MetricsWriter, read_metrics
+
+
+def train(config: ConfigDict, workdir: Path) -> int:
+    """Trains a run to its end, then chooses its thresholds and evaluates it on the test folds.
+
+    A run that is found in the folder is taken up where its latest checkpoint stands.
+
+    Args:
+      config: The run's config.
+      workdir: Its folder.
+
+    Returns:
+      The exit status: 0, or 75 if a signal stopped the run (it is saved then).
+
+    Raises:
+      ValueError: The config, the data or the folder do not fit; the message says what to change.
+    """
+    configure_jax(config)
+    job = _plan(config)
+    take_workdir(workdir, config)
+    with preemption.listen() as stop:
+        _loop(config, workdir, job, stop)
+        if stop:
+            return preemption.EXIT_STATUS
+    choose_thresholds(config, workdir)
+    evaluate(config, workdir, split="test")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a config comes to, checked, before any file is written."""
+
+    devices: parallel.Devices
+    model: nn.Module
+    tx: Any
+    builder: tfds.core.DatasetBuilder
+    records: int
+    steps_per_epoch: int
+    total_steps: int
+
+
+def _plan(config: ConfigDict) -> _Job:
+    devices = parallel.choose_devices(config.parallel.mode)
+    parallel.check_batch_size(devices, config.train.batch_size, name="config.train.batch_size")
+    parallel.check_batch_size(devices, config.eval.batch_size, name="config.eval.batch_size")
+    model = build_model(config)
+    jax.eval_shape(partial(initial_variables, config, model))  # a length that does not fit
+    prepared = prepare_records(config.data)
+    builder = data.open_dataset(prepared.data_dir, config.data.variant)
+    records = data.count_records(builder, config.data.train_folds)
+    steps_per_epoch = records // config.train.batch_size
+    if steps_per_epoch == 0:
+        raise ValueError(
+            f"config.train.batch_size is {config.train.batch_size}, but the training folds hold "
+            f"only {records} records; choose a smaller batch"
+        )
+    schedule = optim.step_decay(
+        config.train.learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        drop_epochs=config.train.drop_epochs,
+        drop_factor=config.train.drop_factor,
+    )
+    return _Job(
+        devices=devices,
+        model=model,
+        tx=optim.create_optimizer(config.train.optimizer, schedule),
+        builder=builder,
+        records=records,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=config.train.steps or config.train.epochs * steps_per_epoch,
+    )
+
+
+def _compile(config: ConfigDict, job: _Job) -> Callable:
+    axis_name = job.devices.axis_name
+    step = partial(
+        steps.train_step,
+        model=job.model.clone(axis_name=axis_name),
+        tx=job.tx,
+        seed=config.seed,
+        axis_name=axis_name,
+    )
+    return parallel.compile_train_step(step, job.devices)
+
+
+def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> None:
+    train_step = _compile(config, job)
+    score_batch = compile_scoring(job.model, job.devices)
+    state = create_state(initial_variables(config, job.model), job.tx)
+    state = parallel.place_state(state, job.devices)
+    total, per_epoch = job.total_steps, job.steps_per_epoch
+    print(_summary(config, job, state))
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        if checkpoints.latest is not None:
+            state = checkpoints.restore(state)
+            print(f"taken up at step {int(state.step):,} of {total:,}")
+        start = int(state.step)
+        with MetricsWriter(workdir, step=start) as writer, _progress(total, start) as progress:
+            validated = {r["step"] for r in read_metrics(workdir) if f"validation_{METRIC}" in r}
+            batches = _placed_batches(config, job, start)
+            for number in range(start, total + 1):
+                due = number > 0 and (number % per_epoch == 0 or number == total)
+                if due and number not in validated and not stop:
+                    metrics = validate(config, job.builder, partial(score_batch, state.variables))
+                    writer.write(number, {f"validation_{k}": v for k, v in metrics.items()})
+                    progress.write(_validation_line(number, number / per_epoch, metrics))
+                    checkpoints.save(state, metric=metrics[METRIC])
+                elif _every(config.train.checkpoint_every_steps, number):
+                    checkpoints.save(state)
+                if stop:
+                    checkpoints.save(state, wait=True)
+                    progress.write(
+                        f"{stop.signal_name}: saved at step {number:,}; "
+                        "the same command takes the run up again"
+                    )
+                    return
+                if number == total:
+                    return
+                state, values = train_step(state, next(batches))
+                if _every(config.train.log_every_steps, number + 1) or number + 1 == total:
+                    row = {name: float(value) for name, value in values.items()}
+                    writer.write(number + 1, {"epoch": (number + 1) / per_epoch, **row})
+                    progress.set_postfix_str(_speed(progress, config, row["loss"]), refresh=False)
+                progress.update()
+
+
+def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[str, jax.Array]]:
+    """Training batches on the devices, two of them always under way."""
+    batches = data.training_batches(
+        job.builder,
+        config.data.train_folds,
+        batch_size=config.train.batch_size,
+        length=config.data.length,
+        leads=config.data.leads,
+        seed=config.seed,
+        start_step=start,
+        shuffle_buffer=config.data.shuffle_buffer,
+    )
+
+    def place(batch: dict) -> dict[str, jax.Array]:
+        del batch["record_id"]
+        return parallel.place_batch(batch, job.devices)
+
+    placed = map(place, batches)
+    ahead = deque(islice(placed, 2))
+    while True:
+        yield ahead.popleft()
+        ahead.append(next(placed))
+
+
+def _every(interval: int, number: int) -> bool:
+    return bool(interval) and number > 0 and number % interval == 0
+
+
+def _summary(config: ConfigDict, job: _Job, state: TrainState) -> str:
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    device = job.devices.mesh.devices.flat[0].device_kind
+    return (
+        f"{config.model.name}: {parameters:,} parameters on {job.devices.mesh.size} x {device} "
+        f"({job.devices.mode}); {job.records:,} training records, {job.steps_per_epoch:,} steps "
+        f"an epoch, {job.total_steps:,} in all"
+    )
+
+
+def _validation_line(step: int, epoch: float, metrics: dict[str, float]) -> str:
+    values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    return f"step {step:,} (epoch {epoch:.4g}) validation: {values}"
+
+
+def _progress(total: int, start: int) -> tqdm:
+    return tqdm(total=total, initial=start, unit="step", desc="training", dynamic_ncols=True)
+
+
+def _speed(progress: tqdm, config: ConfigDict, loss: float) -> str:
+    rate = progress.format_dict["rate"]
+    return f"loss {loss:.4f}" + (f", {rate * config.train.batch_size:.0f} ex/s" if rate else "")

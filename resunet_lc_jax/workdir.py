@@ -1,0 +1,182 @@
+"""A run's folder: config.json, metrics.jsonl, checkpoints/, thresholds.json, evaluation/."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from resunet_lc_jax.atomic import replacing
+from resunet_lc_jax.checkpoints import Checkpoints
+from resunet_lc_jax.models import create_model
+from resunet_lc_jax.state import init_variables
+from resunet_lc_jax.thresholds import Thresholds
+from tfds_physionet.diagnoses import NUM_CLASSES
+
+NO_RECORDS = """no records were given. Either train on the Challenge's own:
+  python -m tfds_physionet.prepare --download --data_dir=DIR     fetches them (about 6 GB), then
+  python main.py --config=configs/default.py --config.data.records=DIR --workdir=W
+or see everything work on embedded simulated records, in minutes:
+  python main.py --config=configs/quickstart.py --workdir=W"""
+
+CHANGEABLE = (
+    "compilation_cache",
+    "data.data_dir",
+    "data.workers",
+    "eval.batch_size",
+    "train.epochs",
+    "train.steps",
+    "train.log_every_steps",
+    "train.checkpoint_every_steps",
+    "parallel.mode",
+)
+"""Fields that a run may be taken up again with another value of."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, ready to score records.
+
+    Attributes:
+      config: Its config, with the overrides of this command.
+      model: The network.
+      variables: Parameters and BatchNorm statistics of the best checkpoint.
+      step: The best checkpoint's step.
+      thresholds: The decision threshold of each class.
+    """
+
+    config: ConfigDict
+    model: nn.Module
+    variables: dict[str, Any]
+    step: int
+    thresholds: Thresholds
+
+
+def require_records(config: ConfigDict) -> None:
+    """Raises ValueError, with the ways on, if the config names no records."""
+    if config.data.records is None:
+        raise ValueError(NO_RECORDS)
+
+
+def build_model(config: ConfigDict, *, axis_name: str | None = None) -> nn.Module:
+    """Creates the network that a config names."""
+    return create_model(
+        config.model.name,
+        num_classes=NUM_CLASSES,
+        num_leads=len(config.data.leads),
+        width=config.model.width,
+        dropout=config.model.dropout,
+        unbiased_variance=config.model.unbiased_variance,
+        axis_name=axis_name,
+    )
+
+
+def initial_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
+    """Draws the network's first variables from the config's seed."""
+    return init_variables(
+        model, seed=config.seed, num_leads=len(config.data.leads), length=config.data.length
+    )
+
+
+def configure_jax(config: ConfigDict) -> None:
+    """Applies the config's process-wide settings of JAX."""
+    if config.precision not in ("default", "high", "highest"):
+        raise ValueError(
+            f"config.precision is {config.precision!r}; choose 'default', 'high' or 'highest'"
+        )
+    if config.precision != "default":
+        jax.config.update("jax_default_matmul_precision", config.precision)
+    if config.compilation_cache != "off":
+        folder = Path(config.compilation_cache).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def take_workdir(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder and stores the config, or checks that the run in it is of the same config.
+
+    Raises:
+      ValueError: The folder holds a run whose config differs in more than `CHANGEABLE`.
+    """
+    path = workdir / "config.json"
+    if path.is_file():
+        stored, given = _flatten(load_config(workdir, config)), _flatten(config)
+        differing = [k for k in given if stored.get(k) != given[k] and k not in CHANGEABLE]
+        if differing:
+            listing = ", ".join(f"{k} ({stored.get(k)!r} there)" for k in differing)
+            raise ValueError(
+                f"{workdir} holds a run of another config: {listing}; "
+                "give the same values or another --workdir"
+            )
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(path, config.to_dict())
+
+
+def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:
+    """Reads a run's config; knobs that it does not know yet keep their default.
+
+    Args:
+      workdir: The run's folder.
+      default: configs/default.py's config.
+
+    Raises:
+      FileNotFoundError: There is no run in the folder.
+    """
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{workdir} holds no run: there is no {path.name} in it")
+    config = default.copy_and_resolve_references()
+    with config.unlocked():
+        config.update(_with_tuples(json.loads(path.read_text())))
+    return config
+
+
+def load_run(workdir: Path, config: ConfigDict) -> Run:
+    """Loads the best checkpoint of a run.
+
+    Args:
+      workdir: The run's folder.
+      config: Its config, from `load_config`.
+
+    Raises:
+      FileNotFoundError: The run has no checkpoint yet.
+    """
+    model = build_model(config)
+    like = jax.eval_shape(lambda: initial_variables(config, model))
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        step = checkpoints.best
+        if step is None:
+            raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
+        variables = checkpoints.restore_variables(like, step)
+    path = workdir / "thresholds.json"
+    thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
+    return Run(config, model, variables, step, thresholds)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def _flatten(config: ConfigDict) -> dict[str, Any]:
+    def items(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                flat |= items(value, f"{prefix}{name}.")
+            else:
+                flat[prefix + name] = value
+        return flat
+
+    return items(config.to_dict(), "")
+
+
+def _with_tuples(values: Any) -> Any:
+    """JSON knows lists only; the configs hold tuples."""
+    if isinstance(values, dict):
+        return {k: _with_tuples(v) for k, v in values.items()}
+    return tuple(values) if isinstance(values, list) else values
