@@ -267,7 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("give --records=DIR, or --download to fetch the Challenge's records")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no notices of how TensorFlow was built
     # SIGTERM ends the command the way Ctrl-C does: nothing half-built stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         records = options.records or options.data_dir / "downloads" / "challenge-2021-1.0.3"
         if options.download:
@@ -291,6 +291,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was left half-built", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

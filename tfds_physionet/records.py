@@ -142,23 +142,27 @@ def _read_matlab(header: RecordHeader, file: Path, num_samples: int | None) -> n
     return _as_int16(header, file, signal, num_samples, invalid=MISSING)
 
 
-# WFDB's value of an invalid sample by storage format (signal(5)); format 8 has none.
+# WFDB's storage formats and their value of an invalid sample (signal(5)); 8 and 61 have none.
 _INVALID = {"80": -128, "212": -2048, "310": -512, "311": -512, "24": -(2**23), "32": -(2**31)}
+_INVALID |= dict.fromkeys(("8", "16", "61", "160"), MISSING)
 
 
 def _read_wfdb(header: RecordHeader, storage: Storage) -> np.ndarray:
     """Reads any other storage format through wfdb."""
     import wfdb
 
+    forms = [re.split(r"\D", form)[0] for form in storage.formats]
+    if unknown := set(forms) - set(_INVALID):
+        reason = f"storage format {min(unknown)!r} is none of {', '.join(_INVALID)}"
+        raise RecordError(header.path, "signal line", reason)
     try:
         record = wfdb.rdrecord(str(header.path.with_suffix("")), physical=False, return_res=32)
-    except (ValueError, TypeError, IndexError, wfdb.io.header.HeaderSyntaxError) as error:
-        raise RecordError(header.path, "signal", f"wfdb can't read it: {error}") from error
-    invalid = [_INVALID.get(re.split(r"\D", form)[0], MISSING) for form in storage.formats]
+    except (ValueError, TypeError, LookupError, wfdb.io.header.HeaderSyntaxError) as error:
+        reason = f"wfdb can't read it: {str(error).splitlines()[:1]}"
+        raise RecordError(header.path, "signal", reason) from error
     signal = np.asarray(record.d_signal).T
-    return _as_int16(
-        header, header.path, signal, storage.num_samples, invalid=np.array(invalid)[:, None]
-    )
+    invalid = np.array([_INVALID[form] for form in forms])[:, None]
+    return _as_int16(header, header.path, signal, storage.num_samples, invalid=invalid)
 
 
 def _as_int16(
