@@ -1,0 +1,268 @@
+"""Runs side by side on the same records: the table and the two figures of a results section."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resunet_lc_jax import metrics
+from resunet_lc_jax.atomic import replacing
+from resunet_lc_jax.bootstrap import interval, patient_weights, weighted_scores
+from resunet_lc_jax.figures import class_marks, save
+from resunet_lc_jax.predictions import Predictions, load_predictions
+from tfds_physionet.diagnoses import CLASS_NAMES
+
+COLUMNS = {
+    "f_measure": "F-measure",
+    "auprc": "AUPRC",
+    "hamming_loss": "Hamming loss",
+    "specificity": "Specificity",
+    "auroc": "AUROC",
+    "challenge_metric": "Challenge metric",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """One run's line of the table.
+
+    Attributes:
+      model: the network's name, with the run's folder where two runs have the same.
+      workdir: the run.
+      scores: by metric of `COLUMNS`.
+      differences: to the first run, paired by replicate; None for the first.
+      measured: its `metrics.score`.
+    """
+
+    model: str
+    workdir: Path
+    scores: dict[str, Estimate]
+    differences: dict[str, Estimate] | None
+    measured: dict
+
+
+def compare(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    split: str = "test",
+    replicates: int = 1000,
+    seed: int = 0,
+) -> str:
+    """Compares evaluated runs.
+
+    Writes comparison.md, comparison.csv, comparison.tex, f_measure_classes.png and
+    auprc_classes.png.
+
+    Args:
+      runs: their folders, each with config.json and evaluation/<split>.npz.
+      output: the folder to write to.
+      split: which evaluation.
+      replicates: of the bootstrap over patients.
+      seed: of the bootstrap.
+
+    Returns:
+      The table as Markdown.
+
+    Raises:
+      FileNotFoundError: a folder holds no run, or no evaluation of the split.
+      ValueError: the runs' splits, records, patients or labels differ; the message says in what.
+    """
+    folders = [Path(run) for run in runs]
+    if not folders:
+        raise ValueError("no runs to compare; give their folders")
+    configs = [_config(folder) for folder in folders]
+    predictions = [_sorted_predictions(folder, split) for folder in folders]
+    for folder, config, other in zip(folders[1:], configs[1:], predictions[1:], strict=True):
+        key = f"{split}_folds"
+        here, there = configs[0].get("data", {}).get(key), config.get("data", {}).get(key)
+        if here != there:
+            raise ValueError(f"splits differ: {key} is {here} in {folders[0]}, {there} in {folder}")
+        _check_same(predictions[0], other, str(folders[0]), str(folder))
+    lines = _measure(folders, _model_names(folders, configs), predictions, replicates, seed)
+
+    output = Path(output)
+    table = format_markdown(lines, split=split, records=len(predictions[0].record_id))
+    for name, text in (
+        ("comparison.md", table),
+        ("comparison.csv", format_csv(lines)),
+        ("comparison.tex", format_latex(lines)),
+    ):
+        with replacing(output / name) as beside:
+            beside.write_text(text)
+    for key in ("f_measure", "auprc"):
+        values = {line.model: line.measured[f"{key}_classes"] for line in lines}
+        title = f"{COLUMNS[key]} of each class, {split}"
+        save(class_marks(values, name=COLUMNS[key], title=title), output / f"{key}_classes.png")
+    return table
+
+
+def _config(folder: Path) -> dict:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no config.json in it")
+    return json.loads(path.read_text())
+
+
+def _sorted_predictions(folder: Path, split: str) -> Predictions:
+    path = folder / "evaluation" / f"{split}.npz"
+    if not path.is_file():
+        others = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "no split"
+        raise FileNotFoundError(
+            f"{path} is missing: the run was evaluated on {others}; "
+            f"evaluate it with --mode=evaluate --split={split}"
+        )
+    predictions = load_predictions(path)
+    return predictions.take(np.argsort(predictions.record_id, kind="stable"))
+
+
+def _check_same(first: Predictions, other: Predictions, here: str, there: str) -> None:
+    if first.record_id.tolist() != other.record_id.tolist():
+        ours, theirs = set(first.record_id.tolist()), set(other.record_id.tolist())
+        raise ValueError(
+            f"records differ: {len(ours - theirs)} only in {here} {_some(ours - theirs)}, "
+            f"{len(theirs - ours)} only in {there} {_some(theirs - ours)}"
+        )
+    for name in ("patient_id", "database"):
+        rows = np.flatnonzero(getattr(first, name) != getattr(other, name))
+        if len(rows):
+            one, two = (str(getattr(p, name)[rows[0]]) for p in (first, other))
+            raise ValueError(
+                f"{name} differs for {len(rows)} records: "
+                f"{first.record_id[rows[0]]} has {one!r} in {here}, {two!r} in {there}"
+            )
+    places = np.argwhere(first.labels != other.labels)
+    if len(places):
+        row, k = places[0]
+        raise ValueError(
+            f"labels differ in {len(places)} places: {first.record_id[row]}, {CLASS_NAMES[k]} is "
+            f"{first.labels[row, k]:d} in {here}, {other.labels[row, k]:d} in {there}"
+        )
+
+
+def _some(names: set[str]) -> str:
+    return f"({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
+
+
+def _model_names(folders: Sequence[Path], configs: Sequence[dict]) -> list[str]:
+    names = [config["model"]["name"] for config in configs]
+    for describe in (lambda folder: folder.name, str):
+        if len(set(names)) == len(names):
+            break
+        names = [
+            f"{config['model']['name']} ({describe(folder)})"
+            for folder, config in zip(folders, configs, strict=True)
+        ]
+    return names
+
+
+def _measure(
+    folders: Sequence[Path],
+    names: Sequence[str],
+    predictions: Sequence[Predictions],
+    replicates: int,
+    seed: int,
+) -> list[ComparedRun]:
+    lines: list[ComparedRun] = []
+    first: dict[str, np.ndarray] = {}
+    for folder, name, run in zip(folders, names, predictions, strict=True):
+        measured = metrics.score(run.labels, run.scores, run.decisions)
+        weights = patient_weights(run.patient_id, replicates=replicates, seed=seed)
+        drawn = weighted_scores(run.labels, run.scores, run.decisions, weights)
+        differences = {
+            key: Estimate(
+                measured[key] - lines[0].measured[key], *interval(drawn[key] - first[key])
+            )
+            for key in (COLUMNS if lines else ())
+        }
+        scores = {key: Estimate(measured[key], *interval(drawn[key])) for key in COLUMNS}
+        lines.append(ComparedRun(name, folder, scores, differences or None, measured))
+        first = first or drawn
+    return lines
+
+
+def _rows(lines: Sequence[ComparedRun], indent: str) -> list[list[str]]:
+    """The table's cells: for each run its scores, then its differences to the first."""
+    rows = []
+    for line in lines:
+        cells = [f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in line.scores.values()]
+        rows.append([line.model, *cells])
+        if line.differences is not None:
+            cells = [
+                f"{e.value:+.3f} ({e.low:+.3f} to {e.high:+.3f})" + "*" * (e.low * e.high > 0)
+                for e in line.differences.values()
+            ]
+            rows.append([f"{indent}difference", *cells])
+    return rows
+
+
+def format_markdown(lines: Sequence[ComparedRun], *, split: str, records: int) -> str:
+    """The table in Markdown, with a note on how to read it."""
+    rows = [["model", *COLUMNS.values()], ["---", *("---:" for _ in COLUMNS)]]
+    rows += _rows(lines, "↳ ")
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{table}\n\n{records:,} records, {split}. {_note(lines)}\n"
+
+
+def format_latex(lines: Sequence[ComparedRun]) -> str:
+    """The table in LaTeX; needs the package booktabs."""
+    body = [
+        f"{' & '.join([_escape(name), *(cell.replace('-', '$-$') for cell in cells)])} \\\\"
+        for name, *cells in _rows(lines, r"\quad ")
+    ]
+    return "\n".join(
+        [
+            f"\\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}",
+            r"\toprule",
+            f"Model & {' & '.join(COLUMNS.values())} \\\\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            f"% {_note(lines)}",
+            "",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%").replace("#", r"\#")
+
+
+def _note(lines: Sequence[ComparedRun]) -> str:
+    note = "In brackets: 95 % bootstrap interval over patients."
+    if len(lines) > 1:
+        note += f" Differences to {lines[0].model}, paired by replicate; *: 0 lies outside."
+    return note
+
+
+def format_csv(lines: Sequence[ComparedRun]) -> str:
+    """One row per run and metric, to full precision."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(
+        ["model", "run", "metric", "value", "low", "high"]
+        + ["difference", "difference_low", "difference_high"]
+    )
+    for line in lines:
+        for key in COLUMNS:
+            row = [line.model, line.workdir, key]
+            row += [line.scores[key].value, line.scores[key].low, line.scores[key].high]
+            if line.differences is not None:
+                difference = line.differences[key]
+                row += [difference.value, difference.low, difference.high]
+            rows.writerow(row + [""] * (9 - len(row)))
+    return text.getvalue()
