@@ -1,12 +1,15 @@
 """Every network against the reference implementations' recorded values, and its own promises."""
 
+import json
+import zlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from resunet_lc_jax.models import create_model
-from resunet_lc_jax.torch_weights import to_variables
+from resunet_lc_jax.torch_weights import to_state_dict, to_variables
 
 # File -> network; the files' networks are 16 wide.
 EVAL_ORACLES = {
@@ -24,6 +27,41 @@ PARAMETER_COUNTS = {
     "res1d_maxpool": (1_273_882, 4096),
     "res2d_maxpool": (3_615_898, 4096),
     "res2d_lc": (4_012_954, 4096),
+    "ribeiro_resnet": (7_052_730, 4096),
+    "mvms_net": (2_247_456, 1000),
+    "isibrno": (6_561_900, 8192),
+}
+# PyTorch's logits for the weights of `formula_value`, width 8, four classes, and the signal and
+# leads of `test_network_gives_the_logits_that_pytorch_once_gave`; its layers in float64.
+PYTORCH_LOGITS = {
+    "resunet_lc": [
+        [-0.639724, 14.46821, 17.762532, -15.574261],
+        [5.122488, 13.414936, 17.395692, -17.309829],
+    ],
+    "res1d_maxpool": [
+        [1.952953, 3.182499, -8.394942, 9.715553],
+        [1.999877, 2.488947, -5.598986, 9.807273],
+    ],
+    "res2d_maxpool": [
+        [-13.563004, -4.4135, -30.11934, 32.228103],
+        [-8.677574, -6.251069, -30.195747, 29.00844],
+    ],
+    "res2d_lc": [
+        [33.887392, 41.465356, 49.832613, -33.254523],
+        [54.057626, 36.97656, 55.592328, -47.535051],
+    ],
+    "ribeiro_resnet": [
+        [-50.927556, 29.29625, -8.068922, 14.368497],
+        [-80.23369, 24.607723, -2.286696, 20.050871],
+    ],
+    "mvms_net": [
+        [2.534424, 0.953948, 2.180252, -5.216789],
+        [3.338226, 0.964277, 2.631602, -6.059394],
+    ],
+    "isibrno": [
+        [13.088192, -24.388088, 15.596498, 17.035483],
+        [5.808699, -11.119833, 7.504434, 9.342872],
+    ],
 }
 
 
@@ -41,10 +79,10 @@ def template(model, signal):
     return jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
 
 
-def run(model, state_dict, signal, name):
+def run(model, state_dict, signal, name, present=None):
     """Outputs, and every module's output by its PyTorch name, in PyTorch's axis order."""
     variables = to_variables(state_dict, template(model, signal), name)
-    present = jnp.ones(signal.shape[:2])
+    present = jnp.ones(signal.shape[:2]) if present is None else present
 
     @jax.jit
     def apply(variables, signal):
@@ -68,11 +106,36 @@ def layer_outputs(captured):
     return outputs
 
 
+def formula_value(name, shape):
+    """A stand-in weight, given only its PyTorch name and shape."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    if name.endswith("num_batches_tracked"):
+        return np.array(7)
+    if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    scale = 0.1 if len(shape) == 1 else np.sqrt(2 / np.prod(shape[1:]))
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+
 @pytest.mark.parametrize("name", PARAMETER_COUNTS)
 def test_network_has_the_published_number_of_parameters(name):
     count, length = PARAMETER_COUNTS[name]
     variables = template(create_model(name), jnp.zeros((1, 12, length)))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+
+
+@pytest.mark.parametrize("name", PYTORCH_LOGITS)
+def test_network_gives_the_logits_that_pytorch_once_gave(name):
+    model = create_model(name, width=8, num_classes=4)
+    signal = np.random.default_rng(7).standard_normal((2, 12, 256)).astype(np.float32)
+    present = np.ones((2, 12))
+    present[1, 6:] = 0
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape), template(model, signal))
+    shapes = {name: array.shape for name, array in to_state_dict(zeros).items()}
+    state_dict = {name: formula_value(name, shape) for name, shape in shapes.items()}
+    outputs, _ = run(model, state_dict, signal, name, present)
+    expected = np.asarray(PYTORCH_LOGITS[name])
+    np.testing.assert_allclose(outputs.logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("file", EVAL_ORACLES)
@@ -95,6 +158,81 @@ def test_logits_equal_pytorchs_in_float64(oracle, file):
         model = create_model(name, width=16, num_leads=arrays["input"].shape[1], dtype=jnp.float64)
         outputs, _ = run(model, below(arrays, "sd/"), arrays["input"].astype(np.float64), name)
     np.testing.assert_allclose(outputs.logits, arrays["output_f64"], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "file, name, width",
+    [
+        ("peer_ribeiro_small", "ribeiro_resnet", 8),
+        ("peer_mvms_full_T1000", "mvms_net", 64),
+    ],
+)
+def test_compared_networks_give_pytorchs_logits(oracle, file, name, width):
+    arrays = load(oracle, file)
+    state_dict, signal = below(arrays, "sd/"), arrays["input0"]
+    outputs, _ = run(create_model(name, width=width), state_dict, signal, name)
+    np.testing.assert_allclose(outputs.logits, arrays["output0"], rtol=1e-5, atol=1e-5)
+    with jax.enable_x64(True):
+        model = create_model(name, width=width, dtype=jnp.float64)
+        outputs, _ = run(model, state_dict, signal.astype(np.float64), name)
+    np.testing.assert_allclose(outputs.logits, arrays["output0_f64"], rtol=1e-10, atol=1e-10)
+
+
+def test_isibrno_gives_pytorchs_logits_and_challenge_head(oracle):
+    expected = json.loads((oracle / "models" / "isibrno_formula.json").read_text())
+    state_dict = {name: formula_value(name, shape) for name, shape in expected["spec"].items()}
+    signal = np.random.default_rng(7).standard_normal((2, 12, 1024)).astype(np.float32)
+    present = np.asarray(expected["lead_indicator"])
+    signal *= present[:, :, None].astype(np.float32)
+    logits, scores = np.asarray(expected["logits"]), np.asarray(expected["challenge_head"])
+    outputs, _ = run(create_model("isibrno"), state_dict, signal, "isibrno", present)
+    np.testing.assert_allclose(outputs.logits, logits, rtol=0, atol=2e-5 * np.abs(logits).max())
+    np.testing.assert_allclose(outputs.scores, scores, rtol=0, atol=1e-3)
+    with jax.enable_x64(True):
+        model = create_model("isibrno", dtype=jnp.float64)
+        outputs, _ = run(model, state_dict, signal.astype(np.float64), "isibrno", present)
+    np.testing.assert_allclose(outputs.logits, logits, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(outputs.scores, scores, rtol=1e-10, atol=1e-10)
+
+
+def test_isibrno_scores_send_no_gradient_into_the_logits_network():
+    model = create_model("isibrno", width=8)
+    signal = np.random.default_rng(0).standard_normal((2, 12, 128)).astype(np.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), signal, jnp.ones((2, 12)))
+
+    def total(params):
+        return model.apply({**variables, "params": params}, signal, jnp.ones((2, 12))).scores.sum()
+
+    gradient = jax.jit(jax.grad(total))(variables["params"])
+    sizes = {
+        name: max(np.abs(g).max() for g in jax.tree.leaves(gradient[name])) for name in gradient
+    }
+    assert {name for name, size in sizes.items() if size > 0} == {"ch_fc1", "ch_bn", "ch_fc2"}
+
+
+def test_isibrno_reads_which_leads_are_present():
+    model = create_model("isibrno", width=8)
+    signal, present = jnp.ones((1, 12, 128)), jnp.ones((1, 12))
+    variables = jax.jit(model.init)(jax.random.key(0), signal, present)
+    apply = jax.jit(model.apply)
+    every, all_but_one = (
+        apply(variables, signal, p).logits for p in (present, present.at[0, 3].set(0))
+    )
+    assert not np.allclose(every, all_but_one)
+
+
+@pytest.mark.parametrize(
+    "name, num_leads, length, message",
+    [
+        ("ribeiro_resnet", 12, 1000, "1000 samples.*multiple of 256"),
+        ("mvms_net", 6, 1000, "all 12 leads, not 6"),
+        ("isibrno", 12, 128, "width that 8 divides, not 12"),
+    ],
+)
+def test_compared_network_refuses_what_it_cannot_take(name, num_leads, length, message):
+    with pytest.raises(ValueError, match=message):
+        model = create_model(name, width=12, num_leads=num_leads)
+        template(model, jnp.zeros((1, num_leads, length)))
 
 
 def test_unknown_network_is_an_error_that_lists_the_known_ones():

@@ -27,7 +27,10 @@ ORACLES = {
     "eval_small_Res1D_MaxPool": "res1d_maxpool",
     "eval_small_Res2D_MaxPool": "res2d_maxpool",
     "eval_small_Res2D_LC": "res2d_lc",
+    "peer_ribeiro_small": "ribeiro_resnet",
+    "peer_mvms_full_T1000": "mvms_net",
 }
+WIDTHS = {"ribeiro_resnet": 8, "mvms_net": 64}  # of the oracle's networks; else 16
 LENGTH = 256
 
 
@@ -87,7 +90,7 @@ def test_reference_state_dict_comes_back_with_its_names_order_and_counts(oracle,
     with np.load(oracle / "models" / f"{file}.npz") as arrays:
         original = {k.removeprefix("sd/"): arrays[k] for k in arrays if k.startswith("sd/")}
     name = ORACLES[file]
-    variables = to_variables(original, template(name, width=16, length=512), name)
+    variables = to_variables(original, template(name, width=WIDTHS.get(name, 16), length=512), name)
     back = to_state_dict(
         variables,
         num_batches_tracked=batches_tracked(original),

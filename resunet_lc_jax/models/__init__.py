@@ -4,11 +4,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from resunet_lc_jax.models.isibrno import ISIBrno
+from resunet_lc_jax.models.mvms_net import MVMSNet
 from resunet_lc_jax.models.network import Network, Outputs
 from resunet_lc_jax.models.res1d_maxpool import Res1DMaxPool
 from resunet_lc_jax.models.res2d_lc import Res2DLC
 from resunet_lc_jax.models.res2d_maxpool import Res2DMaxPool
 from resunet_lc_jax.models.resunet_lc import ResUNetLC
+from resunet_lc_jax.models.ribeiro_resnet import RibeiroResNet
 
 __all__ = ["MODEL_NAMES", "Network", "Outputs", "create_model"]
 
@@ -18,6 +21,9 @@ _NETWORKS: dict[str, type[Network]] = {
     "res1d_maxpool": Res1DMaxPool,
     "res2d_maxpool": Res2DMaxPool,
     "res2d_lc": Res2DLC,
+    "ribeiro_resnet": RibeiroResNet,
+    "mvms_net": MVMSNet,
+    "isibrno": ISIBrno,
 }
 MODEL_NAMES = tuple(_NETWORKS)
 

@@ -106,18 +106,27 @@ class Conv(nn.Module):
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis; kernel [in, out], bias [out]."""
+    """Affine map of the last axis; kernel [in, out], bias [out].
+
+    Attributes:
+        features: channels out.
+        numerics: dtypes and precision.
+        kernel_init: initial kernel, if not PyTorch's default.
+        bias_init: initial bias, if not PyTorch's default.
+    """
 
     features: int
     numerics: Numerics = Numerics()
+    kernel_init: nn.initializers.Initializer | None = None
+    bias_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., C] to [..., features]."""
         dtype, param_dtype = self.numerics.dtype, self.numerics.param_dtype
-        init = uniform(x.shape[-1])
-        kernel = self.param("kernel", init, (x.shape[-1], self.features), param_dtype)
-        bias = self.param("bias", init, (self.features,), param_dtype)
+        default, shape = uniform(x.shape[-1]), (x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init or default, shape, param_dtype)
+        bias = self.param("bias", self.bias_init or default, shape[1:], param_dtype)
         y = jnp.matmul(x.astype(dtype), kernel.astype(dtype), precision=self.numerics.precision)
         return y + bias.astype(dtype)
 
