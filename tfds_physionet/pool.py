@@ -24,6 +24,13 @@ from typing import Any
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
+def num_cores() -> int:
+    """Returns how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def worker_pool(workers: int) -> Iterator[Map]:
     """Yields a map over worker processes, or the plain `map` where one worker is asked for.

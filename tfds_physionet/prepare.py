@@ -21,7 +21,7 @@ from tfds_physionet.download import ADDRESS, download
 from tfds_physionet.folds import format_fold_report
 from tfds_physionet.locking import lock, made_folder
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
-from tfds_physionet.pool import Map, worker_pool
+from tfds_physionet.pool import Map, num_cores, worker_pool
 
 CONFIGS = tuple(config.name for config in Builder.BUILDER_CONFIGS)
 _SOURCE = "source.json"  # what a build was made of, beside its data
@@ -66,14 +66,18 @@ def fingerprint(records: Path) -> str:
         if name.endswith((".hea", ".mat", ".dat")) and not name.startswith(".")
     )
 
-    def describe(file: str) -> bytes:
-        path = records / file
-        content = path.read_bytes() if file.endswith(".hea") else b"%d" % path.stat().st_size
-        return hashlib.blake2b(file.encode() + b"\0" + content).digest()
+    def describe(some: list[str]) -> bytes:
+        parts = []
+        for file in some:
+            path = records / file
+            content = path.read_bytes() if file.endswith(".hea") else b"%d" % path.stat().st_size
+            parts.append(hashlib.blake2b(file.encode() + b"\0" + content).digest())
+        return b"".join(parts)
 
+    batches = [files[start : start + 256] for start in range(0, len(files), 256)]
     digest = hashlib.blake2b(digest_size=8)
     with ThreadPoolExecutor(8) as threads:
-        for part in threads.map(describe, files, chunksize=256):
+        for part in threads.map(describe, batches):
             digest.update(part)
     return digest.hexdigest()
 
@@ -128,7 +132,7 @@ def prepare_dataset(
                     records,
                     building,
                     config=config,
-                    workers=workers or len(os.sched_getaffinity(0)),
+                    workers=workers or num_cores(),
                     plan_options={"patients": patients, "published_folds": published_folds},
                     progress=progress,
                 )
@@ -185,7 +189,7 @@ def _build(
         builder = Builder(data_dir=building, config=config)
         builder.plan = plan
         builder.map_records = _shown(map_records, "writing", progress)
-        with _quiet_tfds():
+        with contextlib.redirect_stdout(None):  # TFDS's own messages name the temporary folder
             builder.download_and_prepare()
     folder = Path(builder.data_dir)
     planning.write_skipped(folder / "skipped.csv", plan.skipped, records)
@@ -207,13 +211,6 @@ def _shown(map_records: Map, what: str, progress: bool) -> Map:
                 yield result
 
     return shown_map
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Silences TFDS's own messages, which name the temporary folder."""
-    with contextlib.redirect_stdout(None):
-        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -265,7 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.records is None and not options.download:
         parser.error("give --records=DIR, or --download to fetch the Challenge's records")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no notices of how TensorFlow was built
+    # No notices of how TensorFlow was built: it computes nothing here.
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ
     # SIGTERM ends the command the way Ctrl-C does: nothing half-built stays.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
