@@ -33,7 +33,7 @@ _ACCOMPANIMENTS = {
     "LQRSV": 0.12,
     "TInv": 0.15,
     "TAb": 0.15,
-    "LQT": 0.26,
+    "LQT": 0.32,
 }
 
 # Brady is the rarer word for a slow rate; the axis of an anterior fascicular block lies within
@@ -61,7 +61,7 @@ _EXCLUSIONS = [
     (("PRWP",), (*_BLOCKS, "IRBBB", "RAD", "PR")),
     (("LQRSV",), (*_BLOCKS, "PR")),
     (("TAb",), (*_BLOCKS, "PR", "AFL")),
-    (("LQT",), (*_BLOCKS, "NSIVCB", "TAb")),
+    (("LQT",), (*_BLOCKS, "NSIVCB", "IAVB", "LPR", "TAb")),
 ]
 _EXCLUDED = {
     pair

@@ -56,14 +56,15 @@ def _beat_kinds(rng: np.random.Generator, heart: Heart) -> list[Waves]:
     """The waves of a regular, an atrial premature and a ventricular premature beat."""
     qrs = draw_qrs(rng, heart)
     t_wave = _t_wave(rng, heart, qrs)
-    p_wave = _p_wave(rng, heart.pr_s, np.array([0.13, 0.16, 0.03]))
+    p_mv = 0.7 if "LQRSV" in heart.diagnoses else 1.0
+    p_wave = _p_wave(rng, heart.pr_s, p_mv * np.array([0.11, 0.14, 0.02]))
     spike = [_spike(rng)] if heart.rhythm == "paced" else []
     regular = _join([p_wave, *spike, qrs, t_wave])
     if heart.rhythm != "sinus":
         atrial = regular
     else:
         # From another place in the atria: another way through them.
-        early_p = _p_wave(rng, min(heart.pr_s, 0.16), np.array([0.10, -0.12, 0.08]))
+        early_p = _p_wave(rng, min(heart.pr_s, 0.16), p_mv * np.array([0.10, -0.12, 0.08]))
         atrial = _join([early_p, qrs, t_wave])
     return [regular, atrial, _ventricular(rng, heart)]
 
@@ -71,17 +72,15 @@ def _beat_kinds(rng: np.random.Generator, heart: Heart) -> list[Waves]:
 def _t_wave(rng: np.random.Generator, heart: Heart, qrs: Waves) -> Waves:
     """A slow rise and a faster fall; its end (where the steepest tangent meets 0) is at QT."""
     angle = np.deg2rad(rng.uniform(25, 60))
-    vector = (
-        rng.uniform(0.28, 0.42) * heart.limb_mv**0.5 * np.array([np.cos(angle), np.sin(angle), 0.0])
-    )
-    vector[2] = rng.uniform(0.08, 0.22)
+    vector = np.array([np.cos(angle), np.sin(angle), rng.uniform(0.1, 0.5)])
+    vector *= rng.uniform(0.28, 0.42) * heart.limb_mv**0.8
     foot = 0.4
     if heart.form == "RBBB":
-        vector[2] = -0.12
+        vector[2] *= -0.8
     if heart.t_form == "inverted":
         vector *= -rng.uniform(0.6, 1.0)  # at least 0.1 mV in leads with an upright QRS
     elif heart.t_form == "flat":
-        vector *= rng.uniform(-0.08, 0.12)  # below a tenth of R
+        vector *= rng.uniform(-0.08, 0.08)  # below a tenth of R
     elif heart.t_form == "biphasic":
         vector, foot = -vector * 0.6, -1.1
     elif heart.t_form == "discordant":
@@ -100,7 +99,10 @@ def _p_wave(rng: np.random.Generator, pr_s: float, mean_mv: np.ndarray) -> Waves
     """The right atrium (to the front), then the left (to the back); none where pr_s is nan."""
     if np.isnan(pr_s):
         return Waves(np.zeros(0), np.zeros(0), np.zeros((0, 3)))
-    mv = mean_mv * rng.uniform(0.6, 1.05) * rng.lognormal(0, 0.1, 3) + [[0, 0, 0.05], [0, 0, -0.05]]
+    mv = mean_mv * rng.uniform(0.65, 1.05) * rng.lognormal(0, 0.1, 3) + [
+        [0, 0, 0.04],
+        [0, 0, -0.04],
+    ]
     width = 0.018
     start = -pr_s + 2 * width
     return Waves(np.array([start, start + rng.uniform(0.022, 0.035)]), np.full(2, width), mv)
@@ -117,13 +119,13 @@ def _ventricular(rng: np.random.Generator, heart: Heart) -> Waves:
     angle = rng.uniform(0, 2 * np.pi)
     front = rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0)
     unit = np.array([np.cos(angle), np.sin(angle), front])
-    size = 1.3 * max(heart.limb_mv, 0.5)
+    size = 1.7 * max(heart.limb_mv, 0.5)
     qrs_s = rng.uniform(0.15, 0.18)
     t_s = max(heart.qt_s, qrs_s + 0.2)
     return Waves(
-        np.array([0.35 * qrs_s, 0.65 * qrs_s, t_s - 0.1]),
-        np.array([0.16 * qrs_s, 0.16 * qrs_s, 0.05]),
-        size * np.array([[0.8], [0.7], [-0.45]]) * unit,
+        np.array([0.32 * qrs_s, 0.60 * qrs_s, 0.85 * qrs_s, t_s - 0.11]),
+        np.array([0.12 * qrs_s, 0.12 * qrs_s, 0.07 * qrs_s, 0.055]),
+        size * np.array([[0.9], [0.6], [-0.25], [-0.35]]) * unit,
     )
 
 
@@ -142,7 +144,7 @@ def _flutter(rng: np.random.Generator, heart: Heart, times: np.ndarray) -> np.nd
     """Flutter waves: a sawtooth, negative in II, III, aVF and positive in V1."""
     turns = 2 * np.pi * (times / flutter_period_s(heart) + rng.random())
     saw = sum(np.sin(order * turns) / order for order in (1, 2, 3))
-    size = rng.uniform(0.09, 0.16)
+    size = rng.uniform(0.13, 0.2)
     return np.outer(size * saw, [-0.2, -1.0, 0.6]).astype(np.float32)
 
 

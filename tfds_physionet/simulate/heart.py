@@ -52,6 +52,9 @@ def draw_heart(rng: np.random.Generator, diagnoses: tuple[str, ...]) -> Heart:
     form = _form(rng, has)
     qrs_s = rng.uniform(*_qrs_range(has, form))
     low = "LQRSV" in has
+    # Wide beats are large: the ventricles' forces no longer cancel each other.
+    smallest_mv = 1.1 if has & {"LBBB", "PR"} else 0.8
+    usual_mv = float(np.clip(rng.lognormal(0.2, 0.35), smallest_mv, 2.2))
     return Heart(
         diagnoses=diagnoses,
         rhythm=rhythm,
@@ -64,8 +67,8 @@ def draw_heart(rng: np.random.Generator, diagnoses: tuple[str, ...]) -> Heart:
         # PRWP: R in V3 of at most 0.3 mV.
         progression=rng.uniform(-0.25, -0.08) if "PRWP" in has else rng.uniform(0.35, 0.7),
         # LQRSV: below 0.5 mV in every limb lead and below 1 mV in every precordial one.
-        limb_mv=rng.uniform(0.25, 0.42) if low else float(np.clip(rng.lognormal(0.2), 0.8, 2.2)),
-        precordial_limit_mv=rng.uniform(0.6, 0.85) if low else 3.5,
+        limb_mv=rng.uniform(0.34, 0.44) if low else usual_mv,
+        precordial_limit_mv=rng.uniform(0.7, 0.9) if low else 3.5,
         t_form=_t_form(rng, has),
     )
 
@@ -90,6 +93,8 @@ def _rr_s(rng: np.random.Generator, has: set[str]) -> float:
         "PAC": (63, 88),
         "PVC": (63, 88),
     }
+    if has & {"LBBB", "RBBB", "BBB", "NSIVCB"}:
+        ranges["STach"] = (105, 122)  # room for a T wave after a wide QRS
     low, high = next((limits for name, limits in ranges.items() if name in has), (63, 97))
     return 60 / rng.uniform(low, high)
 
@@ -119,11 +124,11 @@ def _qrs_range(has: set[str], form: str) -> tuple[float, float]:
         "RBBB": (0.126, 0.16),  # at least 120 ms
         "BBB": (0.126, 0.155),  # at least 120 ms, of neither form
         "NSIVCB": (0.122, 0.145),  # above 110 ms, of neither form
-        "IRBBB": (0.105, 0.115),  # 100 to 119 ms
+        "IRBBB": (0.103, 0.112),  # 100 to 119 ms
         "PR": (0.14, 0.18),
         "LAnFB": (0.085, 0.098),  # below 120 ms
-        "q_inferior": (0.096, 0.105),
-        "q_lateral": (0.096, 0.105),
+        "q_inferior": (0.106, 0.113),
+        "q_lateral": (0.106, 0.113),
     }
     return ranges.get(form, (0.076, 0.096))
 

@@ -157,13 +157,13 @@ def _noise(
     # Breathing and slow drifts of the electrodes, and the power line: sums of a few waves.
     rates = np.array([rng.uniform(0.05, 0.12), rng.uniform(0.2, 0.35), source.mains_hz])
     level = source.noise * np.array([rng.uniform(0.01, 0.07), rng.uniform(0.005, 0.04), 0.0])
-    level[2] = source.noise * rng.exponential(0.004)
+    level[2] = source.noise * min(rng.exponential(0.004), 0.012)
     weights = level * rng.standard_normal((2, 8, 3))
     angles = rates.astype(np.float32)[:, None] * turns
     waves = weights[0].astype(np.float32) @ np.sin(angles)
     waves += weights[1].astype(np.float32) @ np.cos(angles)
     # White noise over three samples: muscles' broad band without the highest rates.
-    muscle = source.noise * rng.uniform(0.005, 0.02) * rng.uniform(0.7, 1.3, size)
+    muscle = source.noise * rng.uniform(0.005, 0.018) * rng.uniform(0.7, 1.3, size)
     white = rng.standard_normal((8, num_samples + 2), dtype=np.float32)
     smooth = (0.25 * (white[:, :-2] + white[:, 2:]) + 0.75 * white[:, 1:-1]) / np.float32(0.83)
     return waves + muscle.astype(np.float32) * smooth

@@ -36,14 +36,15 @@ def draw_beats(rng: np.random.Generator, heart: Heart, duration_s: float) -> Bea
     start = -(intervals[0] + intervals[1]) - rng.uniform(0, intervals[2])
     kinds = np.full(count + 1, Beat.REGULAR, dtype=int)
     onsets = start + np.concatenate(([0.0], np.cumsum(intervals)))
-    inside = np.flatnonzero((onsets > heart.rr_s) & (onsets < duration_s - heart.rr_s))
+    margin = 1.4 * heart.rr_s  # a beat before and after each premature one
+    inside = np.flatnonzero((onsets > margin) & (onsets < duration_s - margin))
     wanted = [kind for name, kind in _PREMATURE.items() if name in heart.diagnoses]
     for kind, places in zip(wanted, _places(rng, inside, len(wanted)), strict=True):
         kinds[places] = kind
         coupling = rng.uniform(0.62, 0.74, len(places))
         # A ventricular beat leaves the sinus node alone, so that the pause compensates. An atrial
         # one resets it: the next beat comes after little more than one interval.
-        pause = 2 - coupling if kind == Beat.VENTRICULAR else rng.uniform(1.04, 1.15, len(places))
+        pause = 2 - coupling if kind == Beat.VENTRICULAR else rng.uniform(1.03, 1.12, len(places))
         intervals[places - 1] = coupling * heart.rr_s
         intervals[places] = pause * heart.rr_s
     onsets = start + np.concatenate(([0.0], np.cumsum(intervals)))
