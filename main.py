@@ -4,6 +4,9 @@
   python main.py --config=configs/default.py --config.data.records=DIR --workdir=W
   python main.py --mode=evaluate --workdir=W [--split=test] [--config.data.records=DIR]
   python main.py --mode=predict --workdir=W --input=DIR --output=OUT
+  python main.py --mode=compare --runs=W1,W2,... --output=OUT [--split=test]
+  python main.py --mode=import_torch --config=C --torch_checkpoint=F --workdir=W
+  python main.py --mode=export_torch --workdir=W --output=F
 
 The same training command, run again, takes an interrupted run up where it stopped.
 Every knob stands in configs/default.py with its unit and reason.
@@ -13,6 +16,7 @@ Exit status: 0 done, 1 nothing could be done, 2 a wrong command, 75 stopped by a
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -21,11 +25,18 @@ _DEFAULT = Path(__file__).resolve().parent / "configs" / "default.py"
 _CONFIG = config_flags.DEFINE_config_file(
     "config", str(_DEFAULT), "a file of configs/; --config.x.y=z changes one of its knobs"
 )
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict"], "what to do")
+_MODES = ["train", "evaluate", "predict", "compare", "import_torch", "export_torch"]
+_MODE = flags.DEFINE_enum("mode", "train", _MODES, "what to do")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder")
 _SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test or fold_N")
 _INPUT = flags.DEFINE_string("input", None, "predict: a folder with .hea files at any depth")
-_OUTPUT = flags.DEFINE_string("output", None, "predict: the folder that gets the predictions")
+_OUTPUT = flags.DEFINE_string("output", None, "the folder or file to write to")
+_RUNS = flags.DEFINE_list(
+    "runs", None, "compare: folders of evaluated runs, the first the baseline"
+)
+_TORCH = flags.DEFINE_string(
+    "torch_checkpoint", None, "import_torch: a .pt, .pth, .safetensors or .npz file"
+)
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "on an error, show where it arose")
 
 
@@ -36,7 +47,7 @@ def main(argv: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)
     try:
         return _run()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         if _TRACEBACK.value:
             raise
         print(f"main.py: {error}", file=sys.stderr)
@@ -44,29 +55,50 @@ def main(argv: list[str]) -> int:
 
 
 def _run() -> int:
+    """Imports what the mode needs, and no more: --help and a wrong flag answer at once."""
     from resunet_lc_jax import workdir as runs
 
     if _MODE.value == "train":
         runs.require_records(_CONFIG.value)
         from resunet_lc_jax.train import train
 
-        return train(_CONFIG.value, _folder(_WORKDIR))
-    config = runs.load_config(_folder(_WORKDIR), _CONFIG.value)
+        return train(_CONFIG.value, _path(_WORKDIR))
+    if _MODE.value == "compare":
+        from resunet_lc_jax.compare import compare
+
+        folders = [Path(run).expanduser() for run in _needed(_RUNS)]
+        print(compare(folders, _path(_OUTPUT), split=_SPLIT.value))
+        return 0
+    if _MODE.value == "import_torch":
+        from resunet_lc_jax.exchange import import_torch
+
+        import_torch(_CONFIG.value, _path(_WORKDIR), _path(_TORCH))
+        return 0
+    config = runs.load_config(_path(_WORKDIR), _CONFIG.value)
     config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
     if _MODE.value == "evaluate":
         from resunet_lc_jax.evaluate import evaluate
 
-        evaluate(config, _folder(_WORKDIR), split=_SPLIT.value)
-        return 0
-    from resunet_lc_jax.predict import predict
+        evaluate(config, _path(_WORKDIR), split=_SPLIT.value)
+    elif _MODE.value == "export_torch":
+        from resunet_lc_jax.exchange import export_torch
 
-    return predict(config, _folder(_WORKDIR), _folder(_INPUT), _folder(_OUTPUT))
+        export_torch(config, _path(_WORKDIR), _path(_OUTPUT))
+    else:
+        from resunet_lc_jax.predict import predict
+
+        return predict(config, _path(_WORKDIR), _path(_INPUT), _path(_OUTPUT))
+    return 0
 
 
-def _folder(flag: flags.FlagHolder) -> Path:
+def _needed(flag: flags.FlagHolder) -> Any:
     if flag.value is None:
         raise ValueError(f"--mode={_MODE.value} needs --{flag.name}")
-    return Path(flag.value).expanduser()
+    return flag.value
+
+
+def _path(flag: flags.FlagHolder) -> Path:
+    return Path(_needed(flag)).expanduser()
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -17,6 +17,11 @@ def get_config() -> ConfigDict:
     # Where compiled programs are kept between runs; 'off' keeps none.
     config.compilation_cache = "~/.cache/resunet_lc_jax"
 
+    # A run's folder or a PyTorch checkpoint whose weights a new run starts from; unset: none.
+    config.init_from = config_dict.placeholder(str)
+    # Which checkpoint of that run: 'best' or 'latest'.
+    config.init_checkpoint = "best"
+
     config.model = ConfigDict()
     # A network of resunet_lc_jax.models.
     config.model.name = "resunet_lc"
@@ -80,6 +85,9 @@ def get_config() -> ConfigDict:
     # Chosen per class on the validation folds: 'f1' (best F1), 'f1_grid' (among 0, 0.01, .. 1),
     # 'challenge' (best challenge metric) or 'fixed' (0.5).
     config.eval.thresholds = "f1"
+
+    # Resamplings of the patients behind each 95 % interval of a report.
+    config.eval.bootstrap_replicates = 1000
 
     config.parallel = ConfigDict()
     # 'auto': jit on one device, pmap on several of one process, jit over a mesh on several

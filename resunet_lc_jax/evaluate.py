@@ -1,9 +1,10 @@
 """Scores the records of a split and measures them; chooses thresholds on the validation folds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,32 +12,14 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import data, metrics, parallel, steps, thresholds
+from resunet_lc_jax import data, figures, metrics, parallel, report, steps, thresholds
+from resunet_lc_jax.predictions import Predictions, save_predictions
 from resunet_lc_jax.sources import prepare_records
-from resunet_lc_jax.windows import score_records
+from resunet_lc_jax.thresholds import Thresholds
+from resunet_lc_jax.windows import score_records, window_starts
 from resunet_lc_jax.workdir import Run, configure_jax, load_run, write_json
-from tfds_physionet.diagnoses import CLASS_NAMES
 
 ScoreBatch = Callable[[dict[str, np.ndarray]], np.ndarray]
-
-
-@dataclass(frozen=True)
-class ScoredSplit:
-    """The scores of N records, in the stored order.
-
-    Attributes:
-      record_ids: [N] names.
-      patient_ids: [N] names.
-      databases: [N] sources.
-      labels: [N, K] uint8.
-      scores: [N, K] float64 probabilities.
-    """
-
-    record_ids: np.ndarray
-    patient_ids: np.ndarray
-    databases: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
 
 
 def compile_scoring(model: nn.Module, devices: parallel.Devices) -> Callable:
@@ -65,8 +48,8 @@ def score_split(
     *,
     windows: str,
     description: str,
-) -> ScoredSplit:
-    """Scores every record of these folds exactly once.
+) -> Predictions:
+    """Scores every record of these folds exactly once; decisions are made at 0.5.
 
     Args:
       config: The run's config.
@@ -92,7 +75,24 @@ def score_split(
         for record, scores in tqdm(scored, description, total, leave=False, unit="record")
     ]
     columns = list(zip(*rows, strict=True))
-    return ScoredSplit(*(np.array(column) for column in columns))
+    record_id, patient_id, database, labels, scores = (np.array(column) for column in columns)
+    undecided = Predictions(
+        record_id=record_id,
+        patient_id=patient_id,
+        database=database,
+        labels=labels,
+        scores=scores,
+        decisions=np.zeros_like(labels),
+        thresholds=np.zeros(labels.shape[1]),
+    )
+    return decide(undecided, Thresholds.fixed())
+
+
+def decide(predictions: Predictions, chosen: Thresholds) -> Predictions:
+    """Returns the predictions with the decisions that these thresholds make."""
+    return replace(
+        predictions, decisions=chosen.decide(predictions.scores), thresholds=chosen.values
+    )
 
 
 def validate(
@@ -111,16 +111,16 @@ def validate(
         windows="random" if config.eval.crop == "random" else "first",
         description="validation",
     )
-    clipped = np.clip(split.scores, 1e-7, 1 - 1e-7)
+    clipped = np.clip(split.scores.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.mean(np.where(split.labels, np.log(clipped), np.log1p(-clipped)))
-    measured = metrics.score(split.labels, split.scores, split.scores >= 0.5)
+    measured = metrics.score(split.labels, split.scores, split.decisions)
     macro = ("auprc", "auroc", "f_measure", "challenge_metric")
     return {"loss": float(loss)} | {name: measured[name] for name in macro}
 
 
-def choose_thresholds(config: ConfigDict, workdir: Path) -> thresholds.Thresholds:
+def choose_thresholds(config: ConfigDict, workdir: Path) -> Thresholds:
     """Chooses a run's thresholds on its validation folds and stores them in the run."""
-    run, split = _score_stored_run(config, workdir, "validation")
+    _, split = _score_stored_run(config, workdir, "validation")
     chosen = thresholds.choose(config.eval.thresholds, split.labels, split.scores)
     chosen.to_json(workdir / "thresholds.json")
     if chosen.without_positives:
@@ -131,8 +131,11 @@ def choose_thresholds(config: ConfigDict, workdir: Path) -> thresholds.Threshold
     return chosen
 
 
-def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict:
-    """Evaluates a run's best checkpoint on a split: evaluation/<split>.json and a table.
+def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]:
+    """Evaluates a run's best checkpoint on a split.
+
+    Writes evaluation/<split>.npz (the predictions), <split>.json (the report, which is printed
+    too) and <split>/*.png (its figures).
 
     Args:
       config: The run's config.
@@ -140,20 +143,27 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict:
       split: 'train', 'validation', 'test', or one fold as 'fold_3'.
 
     Returns:
-      What was written.
+      The report, see `report.build_report`.
 
     Raises:
       ValueError: There is no such split.
     """
     run, scored = _score_stored_run(config, workdir, split)
-    decisions = run.thresholds.decide(scored.scores)
-    measured = metrics.score(scored.labels, scored.scores, decisions)
-    write_json(workdir / "evaluation" / f"{split}.json", measured)
-    print(_table(measured, split, len(scored.labels), run))
+    predictions = decide(scored, run.thresholds)
+    measured = report.build_report(
+        predictions, replicates=config.eval.bootstrap_replicates, seed=config.seed
+    )
+    folder = workdir / "evaluation"
+    save_predictions(folder / f"{split}.npz", predictions)
+    write_json(folder / f"{split}.json", measured)
+    title = f"{config.model.name}, step {run.step:,}, {split}"
+    print(report.format_report(measured, title=title))
+    figures.write_figures(measured, folder / split, title=f"{config.model.name}, {split}")
+    print(f"written: {folder / split}.json and .npz, figures in {folder / split}/")
     return measured
 
 
-def _score_stored_run(config: ConfigDict, workdir: Path, split: str) -> tuple[Run, ScoredSplit]:
+def _score_stored_run(config: ConfigDict, workdir: Path, split: str) -> tuple[Run, Predictions]:
     folds = split_folds(config, split)
     configure_jax(config)
     prepared = prepare_records(config.data)
@@ -168,6 +178,16 @@ def _score_stored_run(config: ConfigDict, workdir: Path, split: str) -> tuple[Ru
         description=split,
     )
     return run, scored
+
+
+def check_evaluation(config: ConfigDict) -> None:
+    """Raises ValueError if `config.eval` names something that there is not."""
+    window_starts(1, 1, record_windows(config))
+    if config.eval.thresholds not in thresholds.METHODS:
+        raise ValueError(
+            f"config.eval.thresholds is {config.eval.thresholds!r}; "
+            f"choose one of {', '.join(thresholds.METHODS)}"
+        )
 
 
 def record_windows(config: ConfigDict) -> str:
@@ -189,16 +209,3 @@ def split_folds(config: ConfigDict, split: str) -> tuple[int, ...]:
     if split not in named:
         raise ValueError(f"--split is {split!r}; choose one of {', '.join(named)}")
     return named[split]
-
-
-def _table(measured: dict, split: str, records: int, run: Run) -> str:
-    lines = [f"{run.config.model.name}, step {run.step:,}, {split}: {records:,} records"]
-    lines += [f"  {k:20} {v:.4f}" for k, v in measured.items() if isinstance(v, float)]
-    lines.append(f"  {'class':20} {'AUROC':>7} {'AUPRC':>7} {'F1':>7}")
-    per_class = zip(
-        CLASS_NAMES,
-        *(measured[f"{name}_classes"] for name in ("auroc", "auprc", "f_measure")),
-        strict=True,
-    )
-    lines += [f"  {name:20} {a:7.3f} {p:7.3f} {f:7.3f}" for name, a, p, f in per_class]
-    return "\n".join(lines)

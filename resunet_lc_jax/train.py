@@ -16,7 +16,14 @@ from tqdm import tqdm
 
 from resunet_lc_jax import data, optim, parallel, preemption, steps
 from resunet_lc_jax.checkpoints import METRIC, Checkpoints
-from resunet_lc_jax.evaluate import choose_thresholds, compile_scoring, evaluate, validate
+from resunet_lc_jax.evaluate import (
+    check_evaluation,
+    choose_thresholds,
+    compile_scoring,
+    evaluate,
+    validate,
+)
+from resunet_lc_jax.exchange import first_variables
 from resunet_lc_jax.sources import prepare_records
 from resunet_lc_jax.state import TrainState, create_state
 from resunet_lc_jax.workdir import build_model, configure_jax, initial_variables, take_workdir
@@ -67,6 +74,9 @@ def _plan(config: ConfigDict) -> _Job:
     devices = parallel.choose_devices(config.parallel.mode)
     parallel.check_batch_size(devices, config.train.batch_size, name="config.train.batch_size")
     parallel.check_batch_size(devices, config.eval.batch_size, name="config.eval.batch_size")
+    check_evaluation(config)
+    data.variant(config.data.variant)
+    data.lead_rows(config.data.leads)
     model = build_model(config)
     jax.eval_shape(partial(initial_variables, config, model))  # a length that does not fit
     prepared = prepare_records(config.data)
@@ -110,7 +120,7 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
 def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> None:
     train_step = _compile(config, job)
     score_batch = compile_scoring(job.model, job.devices)
-    state = create_state(initial_variables(config, job.model), job.tx)
+    state = create_state(first_variables(config, job.model), job.tx)
     state = parallel.place_state(state, job.devices)
     total, per_epoch = job.total_steps, job.steps_per_epoch
     print(_summary(config, job, state))

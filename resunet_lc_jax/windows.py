@@ -65,7 +65,7 @@ def score_records(
       seed: Seed of windows='random', together with the record's place in the sequence.
 
     Yields:
-      (key, scores [K] float64), in the order of the records.
+      (key, scores [K] float32), in the order of the records.
     """
     waiting: list[tuple[Key, int, list[np.ndarray]]] = []
     rows = np.asarray(rows)
@@ -74,7 +74,7 @@ def score_records(
     def flush() -> None:
         filled = pending + [_empty(pending[0])] * (batch_size - len(pending))
         batch = {name: np.stack([row[name] for row in filled]) for name in pending[0]}
-        scores = iter(np.asarray(score_batch(batch))[: len(pending)].astype(np.float64))
+        scores = iter(np.asarray(score_batch(batch))[: len(pending)])
         pending.clear()
         for _, count, got in waiting:
             got.extend(score for _, score in zip(range(count - len(got)), scores, strict=False))
@@ -88,11 +88,15 @@ def score_records(
                 flush()
         while waiting and len(waiting[0][2]) == waiting[0][1]:
             key, _, got = waiting.pop(0)
-            yield key, np.mean(got, axis=0)
+            yield key, _mean(got)
     if pending:
         flush()
     for key, _, got in waiting:
-        yield key, np.mean(got, axis=0)
+        yield key, _mean(got)
+
+
+def _mean(scores: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean(scores, axis=0, dtype=np.float64), np.float32)
 
 
 def _window(

@@ -44,8 +44,8 @@ class Run:
     Attributes:
       config: Its config, with the overrides of this command.
       model: The network.
-      variables: Parameters and BatchNorm statistics of the best checkpoint.
-      step: The best checkpoint's step.
+      variables: Parameters and BatchNorm statistics of the checkpoint.
+      step: The checkpoint's step.
       thresholds: The decision threshold of each class.
     """
 
@@ -134,12 +134,13 @@ def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:
     return config
 
 
-def load_run(workdir: Path, config: ConfigDict) -> Run:
-    """Loads the best checkpoint of a run.
+def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> Run:
+    """Loads a checkpoint of a run.
 
     Args:
       workdir: The run's folder.
       config: Its config, from `load_config`.
+      checkpoint: 'best' or 'latest'.
 
     Raises:
       FileNotFoundError: The run has no checkpoint yet.
@@ -147,7 +148,7 @@ def load_run(workdir: Path, config: ConfigDict) -> Run:
     model = build_model(config)
     like = jax.eval_shape(lambda: initial_variables(config, model))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
-        step = checkpoints.best
+        step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
         if step is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
         variables = checkpoints.restore_variables(like, step)

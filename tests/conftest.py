@@ -54,3 +54,23 @@ def challenge_labels() -> Path:
 def odd_headers() -> Path:
     """Headers with the oddities of old releases, or a skip."""
     return _folder("PHYSIONET2021_ODD_HEADERS", _REFERENCE / "odd_headers")
+
+
+@pytest.fixture(scope="session")
+def simulated_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 160 simulated records in the Challenge's form."""
+    from tfds_physionet.simulate import write_records
+
+    folder = tmp_path_factory.mktemp("simulated") / "records"
+    write_records(folder, count=160, seed=1, workers=1, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulated_data(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data_dir of those records, prepared at 100 Hz."""
+    from tfds_physionet.prepare import prepare_dataset
+
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare_dataset(simulated_records, folder, config="100hz", workers=1, progress=False)
+    return folder

@@ -1,0 +1,104 @@
+"""The stream of training batches and the reading of whole records."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resunet_lc_jax import data
+from resunet_lc_jax.steps import MISSING
+from tfds_physionet.preparation import STANDARD_LEADS, z_score
+
+_TRAIN = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+@pytest.fixture(scope="module")
+def builder(simulated_data: Path):
+    return data.open_dataset(simulated_data, "100hz")
+
+
+def _batches(builder, *, seed: int = 0, **changes) -> Iterator[dict[str, np.ndarray]]:
+    options = {
+        "batch_size": 16,
+        "length": 512,
+        "leads": STANDARD_LEADS,
+        "seed": seed,
+        "shuffle_buffer": 20,
+    }
+    return data.training_batches(builder, _TRAIN, **(options | changes))
+
+
+def _equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_a_stream_started_at_any_step_gives_the_very_same_batches(builder) -> None:
+    steps_per_epoch = data.count_records(builder, _TRAIN) // 16
+    whole = list(islice(_batches(builder), 2 * steps_per_epoch + 2))
+    for start in (1, steps_per_epoch - 1, steps_per_epoch, 2 * steps_per_epoch + 1):
+        assert _equal(next(_batches(builder, start_step=start)), whole[start])
+
+
+def test_an_epoch_visits_each_record_once_in_its_own_order(builder) -> None:
+    steps_per_epoch = data.count_records(builder, _TRAIN) // 16
+    batches = list(islice(_batches(builder), 2 * steps_per_epoch))
+    first = np.concatenate([b["record_id"] for b in batches[:steps_per_epoch]])
+    second = np.concatenate([b["record_id"] for b in batches[steps_per_epoch:]])
+    assert len(set(first)) == len(first) == 16 * steps_per_epoch
+    assert len(set(second)) == len(second)
+    assert (first != second).any()
+
+
+def test_another_seed_gives_another_order(builder) -> None:
+    a, b = next(_batches(builder)), next(_batches(builder, seed=1))
+    assert (a["record_id"] != b["record_id"]).any()
+
+
+def test_a_crop_is_a_piece_of_its_record_with_its_labels(builder) -> None:
+    records = {r.record_id.encode(): r for r in data.stored_records(builder, _TRAIN)}
+    batch = next(_batches(builder, leads=("V2", "I")))
+    starts = set()
+    for row, name in enumerate(batch["record_id"]):
+        record, crop = records[name], batch["signal"][row]
+        whole = record.prepared.signal[[7, 0]]
+        (start,) = [
+            s for s in range(whole.shape[1] - 511) if np.array_equal(whole[:, s : s + 512], crop)
+        ]
+        starts.add(start)
+        np.testing.assert_array_equal(batch["labels"][row], record.labels)
+        np.testing.assert_array_equal(batch["lead_mean"][row], record.prepared.lead_mean[[7, 0]])
+    assert len(starts) > 8
+
+
+def test_a_short_record_is_padded_on_the_right(builder) -> None:
+    batch = next(_batches(builder, length=1152))
+    assert batch["signal"].shape == (16, 12, 1152)
+    assert (batch["signal"][..., 1000:] == MISSING).all()
+    assert (batch["signal"][..., :1000] != MISSING).all()
+
+
+def test_stored_records_are_z_scored_per_lead(builder) -> None:
+    record = next(data.stored_records(builder, (9,)))
+    z = z_score(record.prepared)
+    np.testing.assert_allclose(z.mean(axis=1), 0, atol=1e-4)
+    np.testing.assert_allclose(z.std(axis=1), 1, atol=1e-4)
+
+
+def test_each_fold_is_read_whole_and_once(builder) -> None:
+    names = [r.record_id for r in data.stored_records(builder, range(1, 11))]
+    assert len(set(names)) == len(names) == data.count_records(builder, range(1, 11))
+
+
+def test_unknown_and_repeated_leads_are_refused() -> None:
+    assert data.lead_rows(["II", "V6"]).tolist() == [1, 11]
+    for leads in (["I", "V7"], ["I", "I"], []):
+        with pytest.raises(ValueError, match="config.data.leads"):
+            data.lead_rows(leads)
+
+
+def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
+    assert data.variant("500hz_1-47hz").band_hz == (1.0, 47.0)
+    with pytest.raises(ValueError, match="'250hz'; choose one of 500hz"):
+        data.variant("250hz")
