@@ -112,6 +112,16 @@ def test_runs_that_differ_in_split_records_patients_or_labels_are_refused(make_r
     assert not (tmp_path / "out").exists()
 
 
+def test_every_difference_is_to_the_first_run(make_run, tmp_path):
+    first = _predictions(0.3)
+    runs = [make_run("a", first), make_run("b", _predictions(0.2)), make_run("c", first)]
+    compare(runs, tmp_path / "out", replicates=20)
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "resunet_lc (c)"]
+    for row in rows:
+        assert [float(row[f"difference{end}"]) for end in ("", "_low", "_high")] == [0, 0, 0]
+
+
 def test_a_run_that_was_not_evaluated_on_the_split_is_named(make_run, tmp_path):
     run = make_run("a", _predictions(0.3), split="validation")
     with pytest.raises(FileNotFoundError, match="was evaluated on validation; evaluate it with"):

@@ -95,14 +95,22 @@ def test_thresholds_decide_identically_after_a_round_trip_through_json(tmp_path,
 
 def test_best_thresholds_decide_alike_in_float32_and_with_noise_in_the_last_digit():
     labels, scores = _validation(3, 5000)
-    # Neighbouring float32 numbers leave no room between them.
-    scores[:2, 0] = np.float32(0.5), np.nextafter(np.float32(0.5), np.float32(1))
     for method in ("f1", "challenge"):
         thresholds = choose(method, labels, scores)
         decisions = thresholds.decide(scores)
         np.testing.assert_array_equal(scores >= thresholds.values.astype(np.float32), decisions)
         noisy = np.nextafter(scores, np.float32(0))
         assert (thresholds.decide(noisy) != decisions).sum() <= 1
+
+
+def test_neighbouring_float32_scores_are_told_apart_in_float32_too():
+    # Between these two there is no float32 number, and their mean rounds to the lower one.
+    low = np.float32(0.5)
+    labels = np.arange(20)[:, None] % 2 * np.ones(26) > 0
+    scores = np.where(labels, np.nextafter(low, np.float32(1)), low)
+    for method in ("f1", "challenge"):
+        values = choose(method, labels, scores).values
+        np.testing.assert_array_equal(scores[:, 0] >= values.astype(np.float32)[0], labels[:, 0])
 
 
 def test_a_file_that_lacks_a_class_or_is_no_json_is_refused_by_name(tmp_path):
