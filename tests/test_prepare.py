@@ -114,6 +114,29 @@ def test_duplicates_and_patients_stay_in_one_fold(tmp_path):
     assert {"HR00001", "HR00004"} <= {r.record_id for f in (1, 4) for r in published[f - 1]}
 
 
+def test_sources_are_mixed_within_a_fold(tmp_path):
+    plan = make_plan(write_challenge(tmp_path, 100))
+    names = [[record.record_id for record in fold] for fold in plan.folds]
+    assert all(fold != sorted(fold) for fold in names)
+    shutil.move(tmp_path / "training" / "ptb", tmp_path / "training" / "aaa")
+    moved = make_plan(tmp_path)
+    assert [[record.record_id for record in fold] for fold in moved.folds] == names
+
+
+def test_a_finished_build_that_was_never_moved_into_place_is_built_anew(tmp_path):
+    other = write_challenge(tmp_path / "other", 10, seed=1)
+    data = tmp_path / "data"
+    prepare_dataset(other, data, workers=1, progress=False)
+    (data / ".physionet2021-500hz.building").mkdir()
+    (data / "physionet2021").rename(data / ".physionet2021-500hz.building" / "physionet2021")
+    records = write_challenge(tmp_path / "records", 12)
+    prepared = prepare_dataset(records, data, workers=1, progress=False)
+    info = json.loads((prepared.builder_dir / "dataset_info.json").read_text())
+    lengths = [int(n) for split in info["splits"] for n in split["shardLengths"]]
+    assert sum(lengths) == prepared.num_records == 12
+    assert [path.name for path in data.iterdir()] == ["physionet2021"]
+
+
 def _start(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "tfds_physionet.prepare", *map(str, arguments)],
