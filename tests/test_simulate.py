@@ -1,7 +1,9 @@
 """Simulated records as files: form and labels; they depend on nothing but seed and number."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -173,3 +175,17 @@ def test_command_line_writes_records_and_refuses_bad_counts_with_status_2(tmp_pa
     refused = run("--count=0", f"--output={tmp_path / 'other'}")
     assert refused.returncode == 2
     assert "count is 0" in refused.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path, stop: signal.Signals) -> None:
+    command = [sys.executable, "-m", "tfds_physionet.simulate", "--count=100000"]
+    command += [f"--output={tmp_path / 'records'}", "--workers=2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not list(tmp_path.rglob("*.mat")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(stop)
+        process.communicate(timeout=30)
+    assert process.returncode == 128 + stop
+    assert list(tmp_path.iterdir()) == []

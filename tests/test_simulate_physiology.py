@@ -144,3 +144,21 @@ def test_no_other_diagnosis_is_measured_in_a_normal_record(
     name: str, usual: list[Measured]
 ) -> None:
     assert [_DEFINITIONS[name](m) for m in usual] == [False] * _RECORDS
+
+
+def test_measured_values_and_labels_of_drawn_records_agree_with_their_truth(tmp_path: Path) -> None:
+    widths, axes, confirmed = [], [], []
+    for k in range(90):
+        record = simulate_record(3, k)
+        heart = record.truth.heart
+        m = _written(tmp_path, record)
+        if heart.rhythm not in ("flutter", "paced"):  # flutter waves and spikes hide the limits
+            widths.append(m.qrs_s - heart.qrs_s)
+            axes.append(m.axis - heart.axis_degrees)
+        confirmed += [_DEFINITIONS[name](m) for name in record.diagnoses]
+    # Measured from when the leads start to move, made from when the dipole is a twentieth of its
+    # largest: some milliseconds apart.
+    assert np.all(np.abs(np.quantile(widths, [0.05, 0.95])) < 0.02)
+    assert np.all(np.abs(np.quantile(axes, [0.05, 0.95])) < 10)
+    # Several diagnoses in one record can hide each other from these simple measurements.
+    assert np.mean(confirmed) > 0.9

@@ -1,6 +1,7 @@
 """Writes simulated records: python -m tfds_physionet.simulate --count=1000 --output=DIR."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--sampling_rate", type=float, default=500.0, help="default: 500 Hz")
     parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it tidies up
     try:
         write_records(
             given.output,

@@ -78,7 +78,8 @@ def _t_wave(rng: np.random.Generator, heart: Heart, qrs: Waves) -> Waves:
     if heart.form == "RBBB":
         vector[2] *= -0.8
     if heart.t_form == "inverted":
-        vector *= -rng.uniform(0.6, 1.0)  # at least 0.1 mV in leads with an upright QRS
+        # At least 0.1 mV in leads with an upright QRS, low voltage or not.
+        vector *= -rng.uniform(0.7, 1.0) * max(0.6 / heart.limb_mv, 1.0)
     elif heart.t_form == "flat":
         vector *= rng.uniform(-0.08, 0.08)  # below a tenth of R
     elif heart.t_form == "biphasic":

@@ -125,7 +125,7 @@ def draw_qrs(rng: np.random.Generator, heart: Heart) -> Waves:
     in_v3 = heart.progression * np.abs(turning)
     vectors[:, 2] += is_r * (in_v3 - vectors[:, :2] @ LEADS[_V3, :2]) / LEADS[_V3, 2]
     if "PRWP" in heart.diagnoses:
-        vectors[0, 2] *= 0.4  # the first r in V1 to V3 stays small too
+        vectors[0, 2] *= 0.25  # the first r in V1 to V3 stays small too
 
     times = np.linspace(-0.3, 1.5, 361)
     shapes = np.exp(-0.5 * ((times[:, None] - centre) / width) ** 2) @ vectors
