@@ -22,19 +22,23 @@ mask [B] float32 (0 for rows that only fill the batch), index [B] int32 (the row
 batch)."""
 
 Loss = Callable[[Outputs, Batch], jax.Array]
-"""A scalar from what the network gave and the batch."""
+"""A scalar from what the network gave and the normalised batch."""
+
+Augment = Callable[[jax.Array, Batch], Batch]
+"""A random change of a normalised batch, from a key; each row's by its index alone."""
 
 
-def normalise(batch: Batch) -> jax.Array:
+def normalise(batch: Batch) -> Batch:
     """Z-scores the samples with their record's own statistics; 0 where there is no sample.
 
     Returns:
-      signal: [B, L, T] float32.
+      The batch, its signal [B, L, T] float32.
     """
     samples = batch["signal"]
     mean = batch["lead_mean"][..., None]
     std = batch["lead_std"][..., None]
-    return jnp.where(samples == MISSING, 0, (samples.astype(mean.dtype) - mean) / std)
+    z = jnp.where(samples == MISSING, 0, (samples.astype(mean.dtype) - mean) / std)
+    return {**batch, "signal": z}
 
 
 def bce_loss(outputs: Outputs, batch: Batch) -> jax.Array:
@@ -50,38 +54,43 @@ def train_step(
     tx: optax.GradientTransformation,
     seed: int,
     loss: Loss = bce_loss,
+    augment: Augment | None = None,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Takes one optimiser step.
 
-    Dropout depends on (seed, step, the example's index in the global batch) alone.
+    Dropout and augmentation depend on (seed, step, the row's index in the global batch) alone.
 
     Args:
       state: The state before the step.
       batch: A batch, or this device's part of it under an axis name.
       model: The network; its own `axis_name` says over which devices BatchNorm counts.
       tx: The optimiser.
-      seed: Seed of dropout.
+      seed: Seed of dropout and augmentation.
       loss: The loss of one batch.
+      augment: How the normalised batch is changed, if at all.
       axis_name: The mapped axis over which gradients and metrics are averaged, if any.
 
     Returns:
       The state after the step, and the scalars loss and gradient_norm.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    signal = normalise(batch)
+    dropout_key, augment_key = jax.random.split(key)
+    inputs = normalise(batch)
+    if augment is not None:
+        inputs = augment(augment_key, inputs)
 
     def objective(params: dict) -> tuple[jax.Array, dict]:
         outputs, updates = model.apply(
             {"params": params, "batch_stats": state.batch_stats},
-            signal,
-            batch["lead_present"],
+            inputs["signal"],
+            inputs["lead_present"],
             train=True,
-            index=batch["index"],
+            index=inputs["index"],
             mutable=["batch_stats"],
-            rngs={"dropout": key},
+            rngs={"dropout": dropout_key},
         )
-        return loss(outputs, batch), dict(updates).get("batch_stats", {})
+        return loss(outputs, inputs), dict(updates).get("batch_stats", {})
 
     (value, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
     if axis_name is not None:
@@ -98,5 +107,6 @@ def train_step(
 
 def eval_step(variables: dict, batch: Batch, *, model: nn.Module) -> jax.Array:
     """Returns the scores [B, K] (probabilities) of a batch, without dropout."""
-    outputs: Any = model.apply(variables, normalise(batch), batch["lead_present"], train=False)
+    inputs = normalise(batch)
+    outputs: Any = model.apply(variables, inputs["signal"], inputs["lead_present"], train=False)
     return outputs.scores

@@ -18,7 +18,7 @@ def _state(tx: optax.GradientTransformation, seed: int = 0):
 
 def test_normalised_signal_is_the_z_score_and_zero_where_a_sample_is_missing() -> None:
     batch = random_batch(0, size=3)
-    z = np.asarray(steps.normalise(batch))
+    z = np.asarray(steps.normalise(batch)["signal"])
     known = batch["signal"] != steps.MISSING
     expected = (batch["signal"].astype(np.float64) - 20) / 300
     np.testing.assert_allclose(z[known], expected[known], atol=1e-6)
