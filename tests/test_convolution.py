@@ -1,5 +1,7 @@
 """The fast convolution forms against XLA's literal ones."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +97,30 @@ def test_plain_convolution_equals_the_literal_one(width, padding):
         x,
         kernel,
     )
+
+
+@pytest.mark.parametrize("length, width, padding", [(1100, 9, 4), (1025, 1, 0), (1024, 8, None)])
+def test_large_layers_have_the_same_gradients_in_blocks(length, width, padding):
+    x, kernel = random_case(2, 12, length, 2, 128, 3, width)
+    if padding is None:  # the stem's form: uneven padding, from a strided convolution
+        x, kernel = random_case(2, 12, 2 * length, 1, 128, 3, 15)
+        literal = partial(literal_conv, stride=2, padding=7)
+        assert_same_function(convolution.strided_conv, literal, x, kernel)
+    else:
+        ours = partial(convolution.conv, padding=padding)
+        assert_same_function(ours, partial(literal_conv, stride=1, padding=padding), x, kernel)
+
+
+def test_large_layers_kernel_gradient_stays_one_convolution_on_gpus():
+    x, kernel = random_case(2, 12, 1024, 2, 128, 3, 9)
+    gradient = jax.jit(jax.grad(lambda k, x: (convolution.conv(x, k) ** 2).sum()))
+
+    def convolutions(platform):
+        lowered = gradient.trace(kernel, x).lower(lowering_platforms=(platform,))
+        return lowered.as_text().count("stablehlo.convolution")
+
+    assert convolutions("cuda") == 2  # forward and kernel gradient
+    assert convolutions("cpu") == 1 + 2 * 4  # forward, and 4 blocks of 256 steps an example
 
 
 def test_transposed_convolution_refuses_widths_it_would_get_wrong():
