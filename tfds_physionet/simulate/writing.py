@@ -2,17 +2,13 @@
 
 import os
 import shutil
-import signal
 import struct
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from tfds_physionet.pool import num_cores, worker_pool
 from tfds_physionet.simulate.record import SOURCES, SimulatedRecord, simulate_record
 
 # Part of the name of what is prepared from these records: raise it when they change.
@@ -49,6 +45,7 @@ def write_records(
 
     Raises:
         FileExistsError: There is something in the folder.
+        OSError: A file cannot be written (a full disk).
         ValueError: A count below 1, or what `simulate_record` doesn't take.
     """
     folder = Path(folder).absolute()
@@ -57,47 +54,24 @@ def write_records(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists; give another folder or remove it")
     beside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    # Refuses what no record can be made with before anything is written.
+    simulate_record(seed, 0, duration_s=duration_s, sampling_rate=sampling_rate)
     shutil.rmtree(beside, ignore_errors=True)
     try:
         _write_lists(beside, count)
         chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
         tasks = [(beside, chunk, seed, duration_s, sampling_rate) for chunk in chunks]
-        workers = min(workers or len(os.sched_getaffinity(0)), len(tasks) // 2)
-        with tqdm(total=count, unit="record", disable=not progress, desc="simulate") as bar:
-            for written in _run(tasks, workers):
+        with (
+            worker_pool(min(workers or num_cores(), len(tasks) // 2)) as run,
+            tqdm(total=count, unit="record", disable=not progress, desc="simulate") as bar,
+        ):
+            for written in run(_write_chunk, tasks):
+                if isinstance(written, OSError):
+                    raise written
                 bar.update(written)
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-_Task = tuple[Path, range, int, float, float]
-
-
-def _run(tasks: list[_Task], workers: int) -> Iterator[int]:
-    if workers < 2:
-        yield from map(_write_chunk, tasks)
-        return
-    # Not forked: the caller may run threads (JAX and TensorFlow do).
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
-    try:
-        for done in as_completed([pool.submit(_write_chunk, task) for task in tasks]):
-            yield done.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _write_lists(folder: Path, count: int) -> None:
@@ -113,12 +87,18 @@ def _write_lists(folder: Path, count: int) -> None:
             (group / "RECORDS").write_text("".join(f"{name}\n" for name in listed))
 
 
-def _write_chunk(task: _Task) -> int:
+def _write_chunk(task: tuple[Path, range, int, float, float]) -> int | OSError:
+    """Writes some records; returns how many, or why it could not."""
     folder, chunk, seed, duration_s, sampling_rate = task
-    for index in chunk:
-        record = simulate_record(seed, index, duration_s=duration_s, sampling_rate=sampling_rate)
-        group = f"g{index // len(SOURCES) // _RECORDS_PER_FOLDER + 1}"
-        write_record(folder / "training" / record.source.database / group, record)
+    try:
+        for index in chunk:
+            record = simulate_record(
+                seed, index, duration_s=duration_s, sampling_rate=sampling_rate
+            )
+            group = f"g{index // len(SOURCES) // _RECORDS_PER_FOLDER + 1}"
+            write_record(folder / "training" / record.source.database / group, record)
+    except OSError as error:
+        return error
     return len(chunk)
 
 
