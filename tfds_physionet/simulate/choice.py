@@ -33,7 +33,7 @@ _ACCOMPANIMENTS = {
     "LQRSV": 0.12,
     "TInv": 0.15,
     "TAb": 0.15,
-    "LQT": 0.32,
+    "LQT": 0.40,
 }
 
 # Brady is the rarer word for a slow rate; the axis of an anterior fascicular block lies within
