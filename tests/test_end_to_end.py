@@ -206,7 +206,7 @@ def test_sigterm_saves_and_exits_with_75_and_the_same_command_goes_on(
     command = [sys.executable, "main.py", "--config=configs/quickstart.py"]
     command += [f"--config.{name}={value}" for name, value in overrides.items()]
     command += [f"--workdir={tmp_path / 'run'}"]
-    environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = os.environ | {"XLA_FLAGS": ""}
     process = subprocess.Popen(
         command, cwd=repository, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
