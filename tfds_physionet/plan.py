@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfds_physionet.diagnoses import encode
+from tfds_physionet.diagnoses import CLASS_NAMES, encode
 from tfds_physionet.folds import assign_folds, fold_report, group_records, read_ptbxl
 from tfds_physionet.pool import Map
 from tfds_physionet.preparation import prepare, signal_hash
@@ -28,6 +28,8 @@ class PlannedRecord:
 
     path: Path
     record_id: str
+    database: str
+    diagnoses: tuple[str, ...]
     patient_id: str
     signal_hash: str
 
@@ -106,8 +108,15 @@ def make_plan(
         fixed={name: known[name][1] for name in names if name in known} if published_folds else {},
     )
     planned = [
-        PlannedRecord(path, name, patient, digest)
-        for (path, _), name, patient, digest in zip(seen, names, patient_ids, hashes, strict=True)
+        PlannedRecord(
+            path=path,
+            record_id=path.stem,
+            database=record.database,
+            diagnoses=tuple(np.array(CLASS_NAMES)[record.labels == 1].tolist()),
+            patient_id=patient,
+            signal_hash=record.signal_hash,
+        )
+        for (path, record), patient in zip(seen, patient_ids, strict=True)
     ]
     # Sources are mixed within a fold, in the order of a hash of the record's name.
     planned_folds = tuple(

@@ -22,6 +22,7 @@ from tfds_physionet.folds import format_fold_report
 from tfds_physionet.locking import lock, made_folder
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 from tfds_physionet.pool import Map, num_cores, worker_pool
+from tfds_physionet.table import write_table
 
 CONFIGS = tuple(config.name for config in Builder.BUILDER_CONFIGS)
 _SOURCE = "source.json"  # what a build was made of, beside its data
@@ -33,7 +34,7 @@ class PreparedDataset:
 
     Attributes:
         data_dir: What `tfds.load('physionet2021', data_dir=...)` takes.
-        builder_dir: The build itself, with skipped.csv and folds.json.
+        builder_dir: The build itself, with records.csv, skipped.csv and folds.json.
         num_records: How many it holds.
         num_skipped: How many could not be used.
         skipped_path: CSV of those: record, field, reason.
@@ -194,6 +195,7 @@ def _build(
     folder = Path(builder.data_dir)
     planning.write_skipped(folder / "skipped.csv", plan.skipped, records)
     (folder / "folds.json").write_text(json.dumps(plan.report, indent=2))
+    write_table(folder / "records.csv", plan.folds)
     return {"records": sum(map(len, plan.folds)), "skipped": len(plan.skipped)}
 
 
@@ -247,8 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--download",
         action="store_true",
-        help="fetch the records first (6 GB), into --records or DATA_DIR/downloads; run again to "
-        "resume",
+        help="fetch the records first (6 GB, resumable), into --records or DATA_DIR/downloads",
     )
     parser.add_argument(
         "--address", default=ADDRESS, help="where to download from (default: %(default)s)"

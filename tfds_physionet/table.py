@@ -1,0 +1,81 @@
+"""records.csv, beside a build's data: what is chosen by without reading a signal."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfds_physionet.diagnoses import CLASS_NAMES
+from tfds_physionet.plan import PlannedRecord
+
+COLUMNS = ("record", "database", "fold", "patient_id", "signal_hash", "diagnoses")
+
+
+@dataclass(frozen=True, eq=False)
+class RecordTable:
+    """The records of a build, in the order in which they are stored.
+
+    Attributes:
+        record_id: [N] str, distinct.
+        database: [N] str.
+        fold: [N] int64, 1 to 10.
+        patient_id: [N] str.
+        signal_hash: [N] str, equal where the signals are.
+        labels: [N, 26] uint8.
+    """
+
+    record_id: np.ndarray
+    database: np.ndarray
+    fold: np.ndarray
+    patient_id: np.ndarray
+    signal_hash: np.ndarray
+    labels: np.ndarray
+
+
+def write_table(path: Path, folds: Iterable[Iterable[PlannedRecord]]) -> None:
+    """Writes one row a record; `diagnoses` holds the abbreviations of the scored classes."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for number, fold in enumerate(folds, start=1):
+            for record in fold:
+                writer.writerow(
+                    [record.record_id, record.database, number, record.patient_id]
+                    + [record.signal_hash, "|".join(record.diagnoses)]
+                )
+
+
+def read_table(path: Path) -> RecordTable:
+    """Reads what `write_table` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A column is missing, or a diagnosis is none of the scored ones.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: the data set was not built by tfds_physionet.prepare, or by an "
+            f"earlier version; remove {path.parent} and prepare it again"
+        )
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    if tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"{path}: the columns are {', '.join(rows[0])}, not {', '.join(COLUMNS)}")
+    record_id, database, fold, patient_id, signal_hash, diagnoses = zip(*rows[1:], strict=True)
+    number = {name: k for k, name in enumerate(CLASS_NAMES)}
+    labels = np.zeros((len(record_id), len(CLASS_NAMES)), np.uint8)
+    for row, names in enumerate(diagnoses):
+        for name in names.split("|") if names else ():
+            if name not in number:
+                raise ValueError(f"{path}: {record_id[row]} has {name!r}, which is not scored")
+            labels[row, number[name]] = 1
+    return RecordTable(
+        record_id=np.array(record_id),
+        database=np.array(database),
+        fold=np.array(fold, dtype=np.int64),
+        patient_id=np.array(patient_id),
+        signal_hash=np.array(signal_hash),
+        labels=labels,
+    )
