@@ -46,6 +46,10 @@ def get_config() -> ConfigDict:
     config.data.variant = "500hz"
     # Samples of a crop; 4096 at 500 Hz are 8.2 s. ResUNet-LC wants a multiple of 128.
     config.data.length = 4096
+    # The side at which a record that is shorter is padded: 'right' or 'left'.
+    config.data.pad = "right"
+    # Mean and standard deviation of the z-score: the whole 'record''s or the 'crop''s own.
+    config.data.statistics = "record"
     # The leads to use, by name.
     config.data.leads = tuple("I II III aVR aVL aVF V1 V2 V3 V4 V5 V6".split())
     # Which of the ten folds serve what (the field's convention).

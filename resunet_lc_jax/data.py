@@ -13,7 +13,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_physionet  # noqa: F401  (registers the builder)
+from resunet_lc_jax.selection import Split
 from resunet_lc_jax.steps import MISSING
+from resunet_lc_jax.windows import padding
+from tfds_physionet.diagnoses import ANNOTATED, DATABASES
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import (
     Builder,
     Physionet2021Config,
@@ -64,14 +67,22 @@ def variant(name: str) -> Physionet2021Config:
     return known[name]
 
 
-def fold_splits(folds: Sequence[int]) -> str:
-    """Returns the TFDS split of these folds: (1, 2) -> 'fold_1+fold_2'."""
-    return "+".join(f"fold_{fold}" for fold in folds)
-
-
-def count_records(builder: tfds.core.DatasetBuilder, folds: Sequence[int]) -> int:
-    """Returns the number of records in these folds."""
-    return sum(builder.info.splits[f"fold_{fold}"].num_examples for fold in folds)
+def label_counts(
+    builder: tfds.core.DatasetBuilder, folds: Sequence[int]
+) -> dict[str, tuple[int, np.ndarray]]:
+    """Returns each database's number of records, and of records with each class [K]."""
+    stored = builder.as_dataset(
+        split=fold_splits(folds),
+        decoders=tfds.decode.PartialDecoding({"database": True, "labels": True}),
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    counts: dict[str, tuple[int, np.ndarray]] = {}
+    for features in stored.batch(512).as_numpy_iterator():
+        for name in np.unique(features["database"]):
+            labels = features["labels"][features["database"] == name].astype(np.int64)
+            records, positives = counts.get(name.decode(), (0, 0))
+            counts[name.decode()] = (records + len(labels), positives + labels.sum(axis=0))
+    return counts
 
 
 def lead_rows(leads: Sequence[str]) -> np.ndarray:
@@ -90,12 +101,13 @@ def lead_rows(leads: Sequence[str]) -> np.ndarray:
 
 def training_batches(
     builder: tfds.core.DatasetBuilder,
-    folds: Sequence[int],
+    records: Split,
     *,
     batch_size: int,
     length: int,
     leads: Sequence[str],
     seed: int,
+    pad: str = "right",
     start_step: int = 0,
     shuffle_buffer: int = 2048,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -106,27 +118,28 @@ def training_batches(
 
     Args:
       builder: The prepared data set.
-      folds: The folds to read.
+      records: Those to read.
       batch_size: B, examples in a batch.
-      length: T, samples of a crop; a shorter record is padded on the right with MISSING.
+      length: T, samples of a crop; a shorter record is padded with MISSING.
       leads: The leads to keep, in this order.
       seed: Seed of order and crops.
+      pad: The side of the padding: 'right' or 'left'.
       start_step: The step of the first batch that is yielded.
       shuffle_buffer: Records held, still serialised, to draw from.
 
     Yields:
       The arrays of `steps.Batch`, and record_id [B].
     """
-    steps_per_epoch = count_records(builder, folds) // batch_size
+    steps_per_epoch = len(records) // batch_size
     rows = lead_rows(leads)
     epoch, skipped = divmod(start_step, steps_per_epoch)
     while True:
         epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]) >> 1
 
         def example(features: Mapping, epoch_seed: int = epoch_seed) -> dict:
-            return _crop(features, length=length, rows=rows, seed=epoch_seed)
+            return _crop(features, length=length, rows=rows, pad=pad, seed=epoch_seed)
 
-        serialised = _read(builder, folds, shuffle_seed=epoch_seed).shuffle(
+        serialised = _read(builder, records, shuffle_seed=epoch_seed).shuffle(
             shuffle_buffer, seed=epoch_seed, reshuffle_each_iteration=False
         )
         batches = (
@@ -143,11 +156,9 @@ def training_batches(
         epoch, skipped = epoch + 1, 0
 
 
-def stored_records(
-    builder: tfds.core.DatasetBuilder, folds: Sequence[int]
-) -> Iterator[StoredRecord]:
-    """Yields every record of these folds once, whole, in the stored order."""
-    for features in _read(builder, folds).prefetch(16).as_numpy_iterator():
+def stored_records(builder: tfds.core.DatasetBuilder, records: Split) -> Iterator[StoredRecord]:
+    """Yields each of these records once, whole, in the stored order."""
+    for features in _read(builder, records).prefetch(16).as_numpy_iterator():
         signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
         yield StoredRecord(
             record_id=features["record_id"].decode(),
@@ -165,11 +176,11 @@ def stored_records(
 
 
 def _read(
-    builder: tfds.core.DatasetBuilder, folds: Sequence[int], shuffle_seed: int | None = None
+    builder: tfds.core.DatasetBuilder, records: Split, shuffle_seed: int | None = None
 ) -> tf.data.Dataset:
     """Reads records with the signal still as bytes; shuffles the order of the files if seeded."""
-    return builder.as_dataset(
-        split=fold_splits(folds),
+    stored = builder.as_dataset(
+        split="+".join(f"fold_{fold}" for fold in records.folds),
         shuffle_files=shuffle_seed is not None,
         decoders={"signal": tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(
@@ -179,10 +190,17 @@ def _read(
             skip_prefetch=True,
         ),
     )
+    if records.whole:
+        return stored
+    names = tf.constant(records.records.record_id)
+    wanted = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(names, tf.ones_like(names, tf.bool)), False
+    )
+    return stored.filter(lambda features: wanted[features["record_id"]])
 
 
-def _crop(features: Mapping, *, length: int, rows: np.ndarray, seed: int) -> dict:
-    """Decodes one record and takes `length` samples from a random place, padded on the right."""
+def _crop(features: Mapping, *, length: int, rows: np.ndarray, pad: str, seed: int) -> dict:
+    """Decodes one record and takes `length` samples from a random place, padded where shorter."""
     signal = tf.reshape(tf.io.decode_raw(features["signal"], tf.int16), (len(STANDARD_LEADS), -1))
     samples = tf.shape(signal)[1]
     record = tf.strings.to_hash_bucket_fast(features["record_id"], 2**31 - 1)
@@ -195,12 +213,17 @@ def _crop(features: Mapping, *, length: int, rows: np.ndarray, seed: int) -> dic
     crop = signal[:, start : start + length]
     if len(rows) != len(STANDARD_LEADS) or (rows != np.arange(len(rows))).any():
         crop = tf.gather(crop, rows)
-    crop = tf.pad(crop, [[0, 0], [0, length - tf.shape(crop)[1]]], constant_values=MISSING)
+    missing = padding(length - tf.shape(crop)[1], pad)
+    crop = tf.pad(crop, [[0, 0], missing], constant_values=MISSING)
+    source = tf.equal(DATABASES, features["database"])
+    # A source that is not in the table is taken to give every class.
+    annotated = tf.reduce_any(ANNOTATED & source, axis=1) | ~tf.reduce_any(source)
     return {
         "signal": tf.ensure_shape(crop, (len(rows), length)),
         "lead_mean": tf.gather(features["lead_mean"], rows),
         "lead_std": tf.gather(features["lead_std"], rows),
         "lead_present": tf.cast(tf.gather(features["lead_present"], rows), tf.bool),
         "labels": tf.cast(features["labels"], tf.float32),
+        "annotated": annotated | (features["labels"] > 0),
         "record_id": features["record_id"],
     }

@@ -22,9 +22,10 @@ from resunet_lc_jax.workdir import Run, configure_jax, load_run, write_json
 ScoreBatch = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
-def compile_scoring(model: nn.Module, devices: parallel.Devices) -> Callable:
+def compile_scoring(model: nn.Module, devices: parallel.Devices, *, statistics: str) -> Callable:
     """Compiles a network's evaluation: (variables, NumPy batch) -> scores [B, K]."""
-    compiled = parallel.compile_eval_step(partial(steps.eval_step, model=model), devices)
+    step = partial(steps.eval_step, model=model, statistics=statistics)
+    compiled = parallel.compile_eval_step(step, devices)
 
     def score_batch(variables: dict, batch: dict[str, np.ndarray]) -> np.ndarray:
         return np.asarray(compiled(variables, parallel.place_batch(batch, devices)))
@@ -37,7 +38,8 @@ def score_run(run: Run) -> ScoreBatch:
     devices = parallel.choose_devices(run.config.parallel.mode)
     parallel.check_batch_size(devices, run.config.eval.batch_size, name="config.eval.batch_size")
     variables = parallel.place_state(run.variables, devices)
-    return partial(compile_scoring(run.model, devices), variables)
+    scoring = compile_scoring(run.model, devices, statistics=run.config.data.statistics)
+    return partial(scoring, variables)
 
 
 def score_split(
@@ -67,6 +69,7 @@ def score_split(
         length=config.data.length,
         rows=data.lead_rows(config.data.leads),
         windows=windows,
+        pad=config.data.pad,
         seed=config.seed,
     )
     total = data.count_records(builder, folds)

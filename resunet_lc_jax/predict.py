@@ -53,6 +53,7 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
         length=config.data.length,
         rows=data.lead_rows(config.data.leads),
         windows=record_windows(config),
+        pad=config.data.pad,
         seed=config.seed,
     )
     done = 0

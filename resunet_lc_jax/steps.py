@@ -18,8 +18,9 @@ MISSING = -32768
 Batch = Mapping[str, jax.Array]
 """Arrays of one batch: signal [B, L, T] int16 (ADC units, MISSING where there is none),
 lead_mean and lead_std [B, L] float32 (ADC units), lead_present [B, L] bool, labels [B, K] float32,
-mask [B] float32 (0 for rows that only fill the batch), index [B] int32 (the row in the global
-batch)."""
+annotated [B, K] bool (False where the record's source never gives the class), mask [B] float32 (0
+for rows that only fill the batch), index [B] int32 (the row in the global batch). Normalised, the
+signal is float, and known [B, L, T] bool tells where it has samples."""
 
 Loss = Callable[[Outputs, Batch], jax.Array]
 """A scalar from what the network gave and the normalised batch."""
@@ -28,17 +29,41 @@ Augment = Callable[[jax.Array, Batch], Batch]
 """A random change of a normalised batch, from a key; each row's by its index alone."""
 
 
-def normalise(batch: Batch) -> Batch:
-    """Z-scores the samples with their record's own statistics; 0 where there is no sample.
+def normalise(batch: Batch, *, statistics: str = "record") -> Batch:
+    """Z-scores each lead; 0 where there is no sample.
+
+    Args:
+      batch: As it comes from the host.
+      statistics: Whose mean and standard deviation: the whole 'record''s, or the 'crop''s own.
 
     Returns:
-      The batch, its signal [B, L, T] float32.
+      The batch, its signal [B, L, T] float32, and known [B, L, T] bool.
+
+    Raises:
+      ValueError: The statistics are of another name.
     """
     samples = batch["signal"]
-    mean = batch["lead_mean"][..., None]
-    std = batch["lead_std"][..., None]
-    z = jnp.where(samples == MISSING, 0, (samples.astype(mean.dtype) - mean) / std)
-    return {**batch, "signal": z}
+    known = samples != MISSING
+    mean, std = batch["lead_mean"][..., None], batch["lead_std"][..., None]
+    if statistics == "record":
+        z = (samples.astype(mean.dtype) - mean) / std
+    elif statistics == "crop":
+        z = _z_score(samples, known, mean.dtype)
+    else:
+        raise ValueError(f"config.data.statistics is {statistics!r}; choose 'record' or 'crop'")
+    return {**batch, "signal": jnp.where(known, z, 0), "known": known}
+
+
+def _z_score(samples: jax.Array, known: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Z-scores over the last axis with the known samples' own mean and population std."""
+    samples = samples.astype(jnp.int32)
+    # Counted from the lowest sample, in integers: a flat lead becomes exactly 0.
+    lowest = jnp.where(known, samples, 2**15).min(axis=-1, keepdims=True)
+    above = jnp.where(known, samples - lowest, 0).astype(dtype)
+    count = jnp.maximum(known.sum(axis=-1, keepdims=True), 1)
+    deviation = jnp.where(known, above - above.sum(axis=-1, keepdims=True) / count, 0)
+    variance = (deviation**2).sum(axis=-1, keepdims=True) / count
+    return deviation / (jnp.sqrt(variance) + 1e-8)
 
 
 def bce_loss(outputs: Outputs, batch: Batch) -> jax.Array:
@@ -53,6 +78,7 @@ def train_step(
     model: nn.Module,
     tx: optax.GradientTransformation,
     seed: int,
+    statistics: str = "record",
     loss: Loss = bce_loss,
     augment: Augment | None = None,
     axis_name: str | None = None,
@@ -67,6 +93,7 @@ def train_step(
       model: The network; its own `axis_name` says over which devices BatchNorm counts.
       tx: The optimiser.
       seed: Seed of dropout and augmentation.
+      statistics: See `normalise`.
       loss: The loss of one batch.
       augment: How the normalised batch is changed, if at all.
       axis_name: The mapped axis over which gradients and metrics are averaged, if any.
@@ -76,7 +103,7 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     dropout_key, augment_key = jax.random.split(key)
-    inputs = normalise(batch)
+    inputs = normalise(batch, statistics=statistics)
     if augment is not None:
         inputs = augment(augment_key, inputs)
 
@@ -105,8 +132,10 @@ def train_step(
     return after, {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
 
 
-def eval_step(variables: dict, batch: Batch, *, model: nn.Module) -> jax.Array:
+def eval_step(
+    variables: dict, batch: Batch, *, model: nn.Module, statistics: str = "record"
+) -> jax.Array:
     """Returns the scores [B, K] (probabilities) of a batch, without dropout."""
-    inputs = normalise(batch)
+    inputs = normalise(batch, statistics=statistics)
     outputs: Any = model.apply(variables, inputs["signal"], inputs["lead_present"], train=False)
     return outputs.scores

@@ -112,6 +112,7 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
         model=job.model.clone(axis_name=axis_name),
         tx=job.tx,
         seed=config.seed,
+        statistics=config.data.statistics,
         axis_name=axis_name,
     )
     return parallel.compile_train_step(step, job.devices)
@@ -119,7 +120,7 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
 
 def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> None:
     train_step = _compile(config, job)
-    score_batch = compile_scoring(job.model, job.devices)
+    score_batch = compile_scoring(job.model, job.devices, statistics=config.data.statistics)
     state = create_state(first_variables(config, job.model), job.tx)
     state = parallel.place_state(state, job.devices)
     total, per_epoch = job.total_steps, job.steps_per_epoch
@@ -167,6 +168,7 @@ def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[
         length=config.data.length,
         leads=config.data.leads,
         seed=config.seed,
+        pad=config.data.pad,
         start_step=start,
         shuffle_buffer=config.data.shuffle_buffer,
     )

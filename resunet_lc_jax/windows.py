@@ -13,6 +13,7 @@ from resunet_lc_jax.steps import MISSING
 from tfds_physionet.preparation import PreparedSignal
 
 Key = TypeVar("Key")
+Count = TypeVar("Count")
 
 
 def window_starts(
@@ -42,6 +43,21 @@ def window_starts(
     raise ValueError(f"config.eval.windows is {windows!r}; choose 'all', 'first' or 'random'")
 
 
+def padding(count: Count, side: str) -> tuple[Count | int, Count | int]:
+    """Returns how many of `count` missing samples stand before a record and how many after it.
+
+    Args:
+      count: Missing samples, any kind of integer.
+      side: 'left' or 'right'.
+
+    Raises:
+      ValueError: Another name.
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"config.data.pad is {side!r}; choose 'right' or 'left'")
+    return (count, 0) if side == "left" else (0, count)
+
+
 def score_records(
     records: Iterable[tuple[Key, PreparedSignal]],
     score_batch: Callable[[dict[str, np.ndarray]], np.ndarray],
@@ -50,6 +66,7 @@ def score_records(
     length: int,
     rows: Sequence[int] | np.ndarray,
     windows: str,
+    pad: str = "right",
     seed: int = 0,
 ) -> Iterator[tuple[Key, np.ndarray]]:
     """Scores records as they come: the mean over each record's windows.
@@ -62,6 +79,7 @@ def score_records(
       length: T, samples of a window.
       rows: The standard leads to keep.
       windows: As in `window_starts`.
+      pad: The side at which a shorter record is padded: 'right' or 'left'.
       seed: Seed of windows='random', together with the record's place in the sequence.
 
     Yields:
@@ -83,7 +101,7 @@ def score_records(
         starts = window_starts(prepared.signal.shape[1], length, windows, seed=(seed, number))
         waiting.append((key, len(starts), []))
         for start in starts:
-            pending.append(_window(prepared, start, length, rows))
+            pending.append(_window(prepared, start, length, rows, pad))
             if len(pending) == batch_size:
                 flush()
         while waiting and len(waiting[0][2]) == waiting[0][1]:
@@ -100,11 +118,12 @@ def _mean(scores: list[np.ndarray]) -> np.ndarray:
 
 
 def _window(
-    prepared: PreparedSignal, start: int, length: int, rows: np.ndarray
+    prepared: PreparedSignal, start: int, length: int, rows: np.ndarray, pad: str
 ) -> dict[str, np.ndarray]:
     samples = prepared.signal[rows, start : start + length]
     signal = np.full((len(rows), length), MISSING, np.int16)
-    signal[:, : samples.shape[1]] = samples
+    before, _ = padding(length - samples.shape[1], pad)
+    signal[:, before : before + samples.shape[1]] = samples
     return {
         "signal": signal,
         "lead_mean": prepared.lead_mean[rows],

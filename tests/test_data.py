@@ -102,3 +102,27 @@ def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
     assert data.variant("500hz_1-47hz").band_hz == (1.0, 47.0)
     with pytest.raises(ValueError, match="'250hz'; choose one of 500hz"):
         data.variant("250hz")
+
+
+def test_short_records_are_padded_on_the_left_where_that_is_asked_for(builder) -> None:
+    right, left = (next(_batches(builder, length=1200, pad=pad)) for pad in ("right", "left"))
+    records = {r.record_id.encode(): r for r in data.stored_records(builder, _TRAIN)}
+    for row, name in enumerate(left["record_id"]):
+        signal = records[name].prepared.signal
+        missing = 1200 - signal.shape[1]
+        assert missing > 0 and name == right["record_id"][row]
+        np.testing.assert_array_equal(left["signal"][row][:, missing:], signal)
+        np.testing.assert_array_equal(right["signal"][row][:, : signal.shape[1]], signal)
+        assert (left["signal"][row][:, :missing] == MISSING).all()
+    with pytest.raises(ValueError, match="config.data.pad is 'both'"):
+        next(_batches(builder, pad="both"))
+
+
+def test_label_counts_are_those_of_the_stored_records(builder) -> None:
+    counts = data.label_counts(builder, _TRAIN)
+    records = list(data.stored_records(builder, _TRAIN))
+    assert set(counts) == {r.database for r in records}
+    for name, (number, positives) in counts.items():
+        labels = [r.labels for r in records if r.database == name]
+        assert number == len(labels)
+        np.testing.assert_array_equal(positives, np.sum(labels, axis=0))

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import optax
+import pytest
 from batches import random_batch
 
 from resunet_lc_jax import steps
@@ -67,3 +68,20 @@ def test_rows_that_fill_a_batch_do_not_change_the_loss() -> None:
 
 def _rows(batch: dict, count: int) -> dict:
     return {name: values[:count] for name, values in batch.items()}
+
+
+def test_crop_statistics_are_those_of_its_known_samples_and_a_flat_lead_is_zero() -> None:
+    batch = random_batch(0, size=3)
+    batch["signal"][1, 2] = 12_345  # flat here, whatever the record's own statistics are
+    batch["signal"][2, 5] = steps.MISSING
+    z = np.asarray(steps.normalise(batch, statistics="crop")["signal"])
+    known = batch["signal"] != steps.MISSING
+    samples = np.where(known, batch["signal"].astype(np.float64), np.nan)
+    with np.errstate(invalid="ignore"):
+        samples = samples[:2]
+        std = np.nanstd(samples, axis=-1, keepdims=True) + 1e-8
+        expected = (samples - np.nanmean(samples, axis=-1, keepdims=True)) / std
+    np.testing.assert_allclose(z[:2][known[:2]], expected[known[:2]], atol=1e-5)
+    assert (z[1, 2] == 0).all() and (z[2, 5] == 0).all() and (z[~known] == 0).all()
+    with pytest.raises(ValueError, match="config.data.statistics is 'lead'"):
+        steps.normalise(batch, statistics="lead")

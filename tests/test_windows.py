@@ -70,3 +70,22 @@ def test_leads_keep_their_own_statistics() -> None:
         [("a", _prepared(10))], score_batch, batch_size=2, length=10, rows=[7, 1], windows="all"
     )
     np.testing.assert_array_equal(scores, [7, 1])
+
+
+@pytest.mark.parametrize(("pad", "place"), [("right", slice(0, 6)), ("left", slice(4, 10))])
+def test_a_short_record_is_padded_at_the_side_that_is_asked_for(pad: str, place: slice) -> None:
+    def score_batch(batch: dict[str, np.ndarray]) -> np.ndarray:
+        return batch["signal"][:, 0].astype(np.float32)
+
+    ((_, scores),) = score_records(
+        [("a", _prepared(6))],
+        score_batch,
+        batch_size=1,
+        length=10,
+        rows=[0],
+        windows="all",
+        pad=pad,
+    )
+    expected = np.full(10, MISSING)
+    expected[place] = 1
+    np.testing.assert_array_equal(scores, expected)
