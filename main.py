@@ -43,6 +43,7 @@ _TRACEBACK = flags.DEFINE_bool("traceback", False, "on an error, show where it a
 def main(argv: list[str]) -> int:
     """Runs one mode; a wrong input becomes one clear sentence and exit status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only reads files here
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
     try:
