@@ -18,10 +18,11 @@ def create_twin(
     num_samples: int = 4096,
     width: int = 128,
     dropout: float = 0.5,
+    odd_lead_shift: bool = False,
 ) -> nn.Module:
     """The PyTorch network that `resunet_lc_jax.models.create_model` calls by the same name.
 
-    It maps signals [B, L, T] to logits [B, K].
+    It maps signals [B, L, T] to logits [B, K]; num_samples is T, all else as there.
 
     Raises:
         ValueError: for a name without a twin.
@@ -30,9 +31,9 @@ def create_twin(
     if name in ("resunet_lc", "resu2d_lc"):
         return ResUNetLC(num_classes, num_leads, steps, width, dropout)
     if name == "res2d_lc":
-        return Res2DLC(num_classes, num_leads, steps, width, dropout)
+        return Res2DLC(num_classes, num_leads, steps, width, dropout, odd_lead_shift)
     if name == "res2d_maxpool":
-        return Res2DMaxPool(num_classes, width, dropout)
+        return Res2DMaxPool(num_classes, width, dropout, odd_lead_shift)
     if name == "res1d_maxpool":
         return Res1DMaxPool(num_classes, num_leads, width, dropout)
     raise ValueError(f"no twin is called {name!r}")
@@ -114,9 +115,10 @@ class ResUBlock(nn.Module):
 class ResidualBlock2D(nn.Module):
     """Two convolutions (3, 9) beside an average pool and a 1x1 convolution."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, odd_lead_shift: bool) -> None:
         """Makes the layers."""
         super().__init__()
+        self.odd_lead_shift = odd_lead_shift
         self.conv1 = nn.Conv2d(width, width, (3, 9), (1, 2), (1, 4), bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, (3, 9), 1, (1, 4), bias=False)
@@ -128,7 +130,9 @@ class ResidualBlock2D(nn.Module):
         """Maps [B, W, L, T] to [B, W, L, T / 2]."""
         y = _activate(self.bn1(self.conv1(x)))
         y = _activate(self.bn2(self.conv2(y)))
-        return y + self.idfunc_1(self.idfunc_0(functional.pad(x, (x.shape[-1] % 2, 0))))
+        if x.shape[-1] % 2 or (self.odd_lead_shift and x.shape[-2] % 2):
+            x = functional.pad(x, (1, 0))
+        return y + self.idfunc_1(self.idfunc_0(x))
 
 
 class ResidualBlock1D(nn.Module):
@@ -199,13 +203,21 @@ class Res2DLC(nn.Module):
     """Res2D_LC: residual blocks and the lead combiner."""
 
     def __init__(
-        self, num_classes: int, num_leads: int, steps: int, width: int, dropout: float
+        self,
+        num_classes: int,
+        num_leads: int,
+        steps: int,
+        width: int,
+        dropout: float,
+        odd_lead_shift: bool,
     ) -> None:
         """Makes the layers."""
         super().__init__()
         self.inconv = Stem2D(width)
-        self.rb_0, self.rb_1 = ResidualBlock2D(width), ResidualBlock2D(width)
-        self.rb_2, self.rb_3 = ResidualBlock2D(width), ResidualBlock2D(width)
+        self.rb_0 = ResidualBlock2D(width, odd_lead_shift)
+        self.rb_1 = ResidualBlock2D(width, odd_lead_shift)
+        self.rb_2 = ResidualBlock2D(width, odd_lead_shift)
+        self.rb_3 = ResidualBlock2D(width, odd_lead_shift)
         self.lc = LeadCombiner(num_leads, steps, width, dropout)
         self.fc = nn.Linear(2 * width, num_classes)
 
@@ -219,12 +231,14 @@ class Res2DLC(nn.Module):
 class Res2DMaxPool(nn.Module):
     """Res2D_MaxPool: residual blocks, maximum over leads and time."""
 
-    def __init__(self, num_classes: int, width: int, dropout: float) -> None:
+    def __init__(self, num_classes: int, width: int, dropout: float, odd_lead_shift: bool) -> None:
         """Makes the layers."""
         super().__init__()
         self.inconv = Stem2D(width)
-        self.rb_0, self.rb_1 = ResidualBlock2D(width), ResidualBlock2D(width)
-        self.rb_2, self.rb_3 = ResidualBlock2D(width), ResidualBlock2D(width)
+        self.rb_0 = ResidualBlock2D(width, odd_lead_shift)
+        self.rb_1 = ResidualBlock2D(width, odd_lead_shift)
+        self.rb_2 = ResidualBlock2D(width, odd_lead_shift)
+        self.rb_3 = ResidualBlock2D(width, odd_lead_shift)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_classes)
 

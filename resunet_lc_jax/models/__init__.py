@@ -39,6 +39,7 @@ def create_model(
     axis_name: str | None = None,
     unbiased_variance: bool = True,
     precision: lax.PrecisionLike = None,
+    odd_lead_shift: bool = False,
 ) -> Network:
     """A network by its name; its call is described at `Network`.
 
@@ -52,6 +53,7 @@ def create_model(
         axis_name: mapped axis over which the batch is divided, for BatchNorm's statistics.
         unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
         precision: of convolutions and matrix products, as `jax.lax.Precision`.
+        odd_lead_shift: whether the 2-D ablations follow the reference's slip (see `Network`).
 
     Raises:
         ValueError: for an unknown name.
@@ -68,4 +70,5 @@ def create_model(
         axis_name=axis_name,
         unbiased_variance=unbiased_variance,
         precision=precision,
+        odd_lead_shift=odd_lead_shift,
     )

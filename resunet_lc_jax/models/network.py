@@ -36,6 +36,9 @@ class Network(nn.Module):
         axis_name: mapped axis over which the batch is divided, for BatchNorm.
         unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
         precision: of convolutions and matrix products.
+        odd_lead_shift: whether res2d_maxpool and res2d_lc follow the reference's slip: it tests
+            the number of leads where the length is meant, which shifts a residual block's
+            identity by one sample where that number is odd. Other networks have no such slip.
     """
 
     num_classes: int = 26
@@ -46,6 +49,7 @@ class Network(nn.Module):
     axis_name: str | None = None
     unbiased_variance: bool = True
     precision: lax.PrecisionLike = None
+    odd_lead_shift: bool = False
 
     @property
     def numerics(self) -> Numerics:

@@ -28,7 +28,10 @@ class Res2DLC(Network):
         x = signal[..., None]
         x = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
         for i in range(4):
-            x = ResidualBlock(self.width, (3, 9), self.numerics, name=f"rb_{i}")(x, train)
+            block = ResidualBlock(
+                self.width, (3, 9), self.numerics, self.odd_lead_shift, name=f"rb_{i}"
+            )
+            x = block(x, train)
         x = LeadCombiner(self.width, self.dropout, self.numerics, name="lc")(
             x, train=train, index=index
         )

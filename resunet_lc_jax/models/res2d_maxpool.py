@@ -27,7 +27,10 @@ class Res2DMaxPool(Network):
         x = signal[..., None]
         x = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
         for i in range(4):
-            x = ResidualBlock(self.width, (3, 9), self.numerics, name=f"rb_{i}")(x, train)
+            block = ResidualBlock(
+                self.width, (3, 9), self.numerics, self.odd_lead_shift, name=f"rb_{i}"
+            )
+            x = block(x, train)
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train).max(axis=(1, 2))
         self.sow("intermediates", "pool", x)
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))

@@ -39,13 +39,19 @@ class Stem(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions, the first of stride 2, beside an average pool and a 1x1 convolution.
 
-    The reference's 2-D blocks pad the identity where the number of LEADS is odd, which shifts it
-    by one sample against the sum's other term; here, as in its 1-D blocks, the length counts.
+    An odd length gets one zero on the left of the identity.
+
+    Attributes:
+        features: channels out.
+        kernel_size: (time,) or (lead, time).
+        numerics: dtypes and precision.
+        odd_lead_shift: whether an odd number of leads gets that zero, too (see `Network`).
     """
 
     features: int
     kernel_size: tuple[int, ...]
     numerics: Numerics
+    odd_lead_shift: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -61,7 +67,8 @@ class ResidualBlock(nn.Module):
             )
             y = leaky_relu(BatchNorm(self.numerics, name=f"bn{i}")(conv(y), train))
 
-        identity = jnp.pad(x, ((0, 0), (0, 0), (x.shape[2] % 2, 0), (0, 0)))
+        odd = x.shape[2] % 2 or (self.odd_lead_shift and x.shape[1] % 2)
+        identity = jnp.pad(x, ((0, 0), (0, 0), (1 if odd else 0, 0), (0, 0)))
         pointwise = (1,) * len(self.kernel_size)
         identity = Conv(self.features, pointwise, numerics=self.numerics, name="idfunc_1")(
             average_pool(identity)
