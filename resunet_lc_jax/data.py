@@ -67,24 +67,6 @@ def variant(name: str) -> Physionet2021Config:
     return known[name]
 
 
-def label_counts(
-    builder: tfds.core.DatasetBuilder, folds: Sequence[int]
-) -> dict[str, tuple[int, np.ndarray]]:
-    """Returns each database's number of records, and of records with each class [K]."""
-    stored = builder.as_dataset(
-        split=fold_splits(folds),
-        decoders=tfds.decode.PartialDecoding({"database": True, "labels": True}),
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
-    counts: dict[str, tuple[int, np.ndarray]] = {}
-    for features in stored.batch(512).as_numpy_iterator():
-        for name in np.unique(features["database"]):
-            labels = features["labels"][features["database"] == name].astype(np.int64)
-            records, positives = counts.get(name.decode(), (0, 0))
-            counts[name.decode()] = (records + len(labels), positives + labels.sum(axis=0))
-    return counts
-
-
 def lead_rows(leads: Sequence[str]) -> np.ndarray:
     """Returns the rows of the standard twelve at which these leads stand.
 
@@ -192,7 +174,7 @@ def _read(
     )
     if records.whole:
         return stored
-    names = tf.constant(records.records.record_id)
+    names = tf.constant(records.table.record_id)
     wanted = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(names, tf.ones_like(names, tf.bool)), False
     )

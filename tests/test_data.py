@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs import default
 from resunet_lc_jax import data
+from resunet_lc_jax.selection import Selection, Split, select
 from resunet_lc_jax.steps import MISSING
 from tfds_physionet.preparation import STANDARD_LEADS, z_score
-
-_TRAIN = (1, 2, 3, 4, 5, 6, 7, 8)
+from tfds_physionet.table import read_table
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,20 @@ def builder(simulated_data: Path):
     return data.open_dataset(simulated_data, "100hz")
 
 
-def _batches(builder, *, seed: int = 0, **changes) -> Iterator[dict[str, np.ndarray]]:
+def _selection(builder, **changes) -> Selection:
+    config = default.get_config().data
+    config.update(changes)
+    return select(read_table(Path(builder.data_dir) / "records.csv"), config)
+
+
+@pytest.fixture(scope="module")
+def train(builder) -> Split:
+    return _selection(builder).split("train")
+
+
+def _batches(
+    builder, records: Split, *, seed: int = 0, **changes
+) -> Iterator[dict[str, np.ndarray]]:
     options = {
         "batch_size": 16,
         "length": 512,
@@ -27,23 +41,23 @@ def _batches(builder, *, seed: int = 0, **changes) -> Iterator[dict[str, np.ndar
         "seed": seed,
         "shuffle_buffer": 20,
     }
-    return data.training_batches(builder, _TRAIN, **(options | changes))
+    return data.training_batches(builder, records, **(options | changes))
 
 
 def _equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
     return all(np.array_equal(a[name], b[name]) for name in a)
 
 
-def test_a_stream_started_at_any_step_gives_the_very_same_batches(builder) -> None:
-    steps_per_epoch = data.count_records(builder, _TRAIN) // 16
-    whole = list(islice(_batches(builder), 2 * steps_per_epoch + 2))
+def test_a_stream_started_at_any_step_gives_the_very_same_batches(builder, train) -> None:
+    steps_per_epoch = len(train) // 16
+    whole = list(islice(_batches(builder, train), 2 * steps_per_epoch + 2))
     for start in (1, steps_per_epoch - 1, steps_per_epoch, 2 * steps_per_epoch + 1):
-        assert _equal(next(_batches(builder, start_step=start)), whole[start])
+        assert _equal(next(_batches(builder, train, start_step=start)), whole[start])
 
 
-def test_an_epoch_visits_each_record_once_in_its_own_order(builder) -> None:
-    steps_per_epoch = data.count_records(builder, _TRAIN) // 16
-    batches = list(islice(_batches(builder), 2 * steps_per_epoch))
+def test_an_epoch_visits_each_record_once_in_its_own_order(builder, train) -> None:
+    steps_per_epoch = len(train) // 16
+    batches = list(islice(_batches(builder, train), 2 * steps_per_epoch))
     first = np.concatenate([b["record_id"] for b in batches[:steps_per_epoch]])
     second = np.concatenate([b["record_id"] for b in batches[steps_per_epoch:]])
     assert len(set(first)) == len(first) == 16 * steps_per_epoch
@@ -51,14 +65,14 @@ def test_an_epoch_visits_each_record_once_in_its_own_order(builder) -> None:
     assert (first != second).any()
 
 
-def test_another_seed_gives_another_order(builder) -> None:
-    a, b = next(_batches(builder)), next(_batches(builder, seed=1))
+def test_another_seed_gives_another_order(builder, train) -> None:
+    a, b = next(_batches(builder, train)), next(_batches(builder, train, seed=1))
     assert (a["record_id"] != b["record_id"]).any()
 
 
-def test_a_crop_is_a_piece_of_its_record_with_its_labels(builder) -> None:
-    records = {r.record_id.encode(): r for r in data.stored_records(builder, _TRAIN)}
-    batch = next(_batches(builder, leads=("V2", "I")))
+def test_a_crop_is_a_piece_of_its_record_with_its_labels(builder, train) -> None:
+    records = {r.record_id.encode(): r for r in data.stored_records(builder, train)}
+    batch = next(_batches(builder, train, leads=("V2", "I")))
     starts = set()
     for row, name in enumerate(batch["record_id"]):
         record, crop = records[name], batch["signal"][row]
@@ -72,23 +86,24 @@ def test_a_crop_is_a_piece_of_its_record_with_its_labels(builder) -> None:
     assert len(starts) > 8
 
 
-def test_a_short_record_is_padded_on_the_right(builder) -> None:
-    batch = next(_batches(builder, length=1152))
+def test_a_short_record_is_padded_on_the_right(builder, train) -> None:
+    batch = next(_batches(builder, train, length=1152))
     assert batch["signal"].shape == (16, 12, 1152)
     assert (batch["signal"][..., 1000:] == MISSING).all()
     assert (batch["signal"][..., :1000] != MISSING).all()
 
 
 def test_stored_records_are_z_scored_per_lead(builder) -> None:
-    record = next(data.stored_records(builder, (9,)))
+    record = next(data.stored_records(builder, _selection(builder).split("validation")))
     z = z_score(record.prepared)
     np.testing.assert_allclose(z.mean(axis=1), 0, atol=1e-4)
     np.testing.assert_allclose(z.std(axis=1), 1, atol=1e-4)
 
 
 def test_each_fold_is_read_whole_and_once(builder) -> None:
-    names = [r.record_id for r in data.stored_records(builder, range(1, 11))]
-    assert len(set(names)) == len(names) == data.count_records(builder, range(1, 11))
+    whole = _selection(builder).split("all")
+    names = [r.record_id for r in data.stored_records(builder, whole)]
+    assert len(set(names)) == len(names) == len(whole) == 160
 
 
 def test_unknown_and_repeated_leads_are_refused() -> None:
@@ -104,9 +119,11 @@ def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
         data.variant("250hz")
 
 
-def test_short_records_are_padded_on_the_left_where_that_is_asked_for(builder) -> None:
-    right, left = (next(_batches(builder, length=1200, pad=pad)) for pad in ("right", "left"))
-    records = {r.record_id.encode(): r for r in data.stored_records(builder, _TRAIN)}
+def test_short_records_are_padded_on_the_left_where_that_is_asked_for(builder, train) -> None:
+    right, left = (
+        next(_batches(builder, train, length=1200, pad=pad)) for pad in ("right", "left")
+    )
+    records = {r.record_id.encode(): r for r in data.stored_records(builder, train)}
     for row, name in enumerate(left["record_id"]):
         signal = records[name].prepared.signal
         missing = 1200 - signal.shape[1]
@@ -115,14 +132,4 @@ def test_short_records_are_padded_on_the_left_where_that_is_asked_for(builder) -
         np.testing.assert_array_equal(right["signal"][row][:, : signal.shape[1]], signal)
         assert (left["signal"][row][:, :missing] == MISSING).all()
     with pytest.raises(ValueError, match="config.data.pad is 'both'"):
-        next(_batches(builder, pad="both"))
-
-
-def test_label_counts_are_those_of_the_stored_records(builder) -> None:
-    counts = data.label_counts(builder, _TRAIN)
-    records = list(data.stored_records(builder, _TRAIN))
-    assert set(counts) == {r.database for r in records}
-    for name, (number, positives) in counts.items():
-        labels = [r.labels for r in records if r.database == name]
-        assert number == len(labels)
-        np.testing.assert_array_equal(positives, np.sum(labels, axis=0))
+        next(_batches(builder, train, pad="both"))
