@@ -52,6 +52,17 @@ def get_config() -> ConfigDict:
     config.data.statistics = "record"
     # The leads to use, by name.
     config.data.leads = tuple("I II III aVR aVL aVF V1 V2 V3 V4 V5 V6".split())
+    # Databases to use, and not to use, by name; several as 'ptb,ptb-xl'. Empty: all, and none.
+    config.data.only_databases = ()
+    config.data.except_databases = ()
+    # Databases to test on as a whole; all others train, but for their validation folds. Empty: the
+    # folds below say what tests.
+    config.data.leave_out = ()
+    # CSV files with a column 'record' that name the records of a split, instead of folds. Without
+    # a validation list the validation folds' part of the training list validates.
+    config.data.train_list = config_dict.placeholder(str)
+    config.data.validation_list = config_dict.placeholder(str)
+    config.data.test_list = config_dict.placeholder(str)
     # Which of the ten folds serve what (the field's convention).
     config.data.train_folds = (1, 2, 3, 4, 5, 6, 7, 8)
     config.data.validation_folds = (9,)
@@ -70,13 +81,63 @@ def get_config() -> ConfigDict:
     # 'adam' (PyTorch's defaults, no weight decay) or 'sgd'.
     config.train.optimizer = "adam"
     config.train.learning_rate = 1e-3
-    # The rate is multiplied by drop_factor every drop_epochs epochs; 0 keeps it constant.
-    config.train.drop_epochs = 20
+    # When the rate is multiplied by drop_factor: 'step' (every drop_epochs epochs; 0: never) or
+    # 'plateau' (after plateau_patience validations without a new best of `monitor`).
+    config.train.schedule = "step"
     config.train.drop_factor = 0.1
+    config.train.drop_epochs = 20
+    config.train.plateau_patience = 7
+    # On a plateau the rate never falls below this share of learning_rate.
+    config.train.plateau_lowest = 0.01
+    # Training ends after this many validations without a new best of `monitor`; 0: never.
+    config.train.stop_patience = 0
+    # The validation metric that they watch: 'loss' (the cross-entropy of the scores), 'auprc',
+    # 'auroc', 'f_measure' or 'challenge_metric'.
+    config.train.monitor = "auprc"
+    # Gradients of a larger norm (over all parameters) are scaled down to it; 0: never.
+    config.train.clip_norm = 0.0
     # Steps between two rows in metrics.jsonl.
     config.train.log_every_steps = 50
     # Steps between two checkpoints besides those at each epoch's end; 0: none.
     config.train.checkpoint_every_steps = 1000
+
+    config.loss = ConfigDict()
+    # 'bce' (binary cross-entropy), 'focal', 'asymmetric', or 'isibrno' (cross-entropy of the
+    # logits, minus the soft Challenge score and plus the sparsity of the scores).
+    config.loss.name = "bce"
+    # Of 'bce' and 'isibrno', the factor of a positive's loss: 'none' (1) or 'balanced' (the
+    # class's negatives / positives among the training records).
+    config.loss.pos_weight = "none"
+    # Whether a class that a record's database never gives is unknown there instead of negative.
+    config.loss.mask_unannotated = False
+    # Lin et al. 2017: focusing, and the share of the positives.
+    config.loss.focal_gamma = 2.0
+    config.loss.focal_alpha = 0.25
+    # Ridnik et al. 2021: focusing, and the probability below which negatives have no loss.
+    config.loss.asymmetric_gamma_positive = 0.0
+    config.loss.asymmetric_gamma_negative = 4.0
+    config.loss.asymmetric_margin = 0.05
+    # Of 'isibrno': factors of the soft Challenge score (a sum over the batch) and the sparsity.
+    config.loss.challenge_weight = 1.0
+    config.loss.sparsity_weight = 1.0
+
+    # Random changes of training examples, on the device, in this order; 0 or () is off. The unit
+    # of a signal is its standard deviation. What is missing stays 0.
+    config.augment = ConfigDict()
+    # All leads together earlier or later, by up to this many seconds.
+    config.augment.time_shift_s = 0.0
+    # All leads times one factor from 1 - this to 1 + this.
+    config.augment.amplitude = 0.0
+    # A sine of 0.05 to 0.5 Hz; its largest amplitude.
+    config.augment.wander = 0.0
+    # White noise; its standard deviation (MVMS-Net: 0.1).
+    config.augment.noise = 0.0
+    # One of these lead sets of Challenge 2021, for instance (12, 6, 4, 3, 2), each as likely.
+    config.augment.lead_sets = ()
+    # The probability that a lead is left out.
+    config.augment.lead_drop = 0.0
+    # Each example with its neighbour in the batch; alpha of the weights' beta distribution.
+    config.augment.mixup = 0.0
 
     config.eval = ConfigDict()
     # Windows in a batch of evaluation and prediction.

@@ -8,6 +8,7 @@ a class that a source never annotates is left out.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import nn
 
 from tfds_physionet.diagnoses import REWARDS
@@ -37,7 +38,7 @@ def bce_with_logits(
     logits: jax.Array,
     labels: jax.Array,
     *,
-    pos_weight: jax.Array | None = None,
+    pos_weight: jax.Array | np.ndarray | None = None,
     mask: jax.Array | None = None,
     weights: jax.Array | None = None,
 ) -> jax.Array:
@@ -74,7 +75,7 @@ def focal_with_logits(
 
     Args:
       logits: [B, K].
-      labels: [B, K] 0/1.
+      labels: [B, K] 0 to 1.
       gamma: 0 gives weighted cross-entropy.
       alpha: the weight of positives, 1 - alpha that of negatives; None for 1 and 1.
       mask: [B], see `masked_mean`.
@@ -83,10 +84,12 @@ def focal_with_logits(
     Returns:
       A scalar.
     """
-    towards_truth = jnp.where(labels > 0, logits, -logits)
-    terms = -jnp.exp(gamma * nn.log_sigmoid(-towards_truth)) * nn.log_sigmoid(towards_truth)
-    if alpha is not None:
-        terms = terms * jnp.where(labels > 0, alpha, 1 - alpha)
+
+    def term(towards_truth: jax.Array) -> jax.Array:
+        return -jnp.exp(gamma * nn.log_sigmoid(-towards_truth)) * nn.log_sigmoid(towards_truth)
+
+    of_positives, of_negatives = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    terms = of_positives * labels * term(logits) + of_negatives * (1 - labels) * term(-logits)
     return masked_mean(terms, mask, weights)
 
 
@@ -106,7 +109,7 @@ def asymmetric_with_logits(
 
     Args:
       logits: [B, K].
-      labels: [B, K] 0/1.
+      labels: [B, K] 0 to 1.
       gamma_positive: focusing of the positives.
       gamma_negative: focusing of the negatives.
       margin: taken off the negatives' probabilities; below it they have no loss.
@@ -121,7 +124,7 @@ def asymmetric_with_logits(
     # Without a margin, 1 - shifted rounds to 0 long before the logarithm of it overflows.
     log_rest = jnp.log1p(-shifted) if margin > 0 else nn.log_sigmoid(-logits)
     negative = shifted**gamma_negative * log_rest
-    return masked_mean(jnp.where(labels > 0, -positive, -negative), mask, weights)
+    return masked_mean(-labels * positive - (1 - labels) * negative, mask, weights)
 
 
 def soft_challenge_rewards(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
@@ -142,6 +145,50 @@ def soft_challenge_rewards(probabilities: jax.Array, labels: jax.Array) -> jax.A
     return ((labels @ rewards) * probabilities).sum(axis=1) / either
 
 
-def sparsity(probabilities: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+def sparsity(
+    probabilities: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    weights: jax.Array | None = None,
+) -> jax.Array:
     """Mean of 4 p (1 - p): 1 where undecided, 0 where decided. Probabilities: [B, K]."""
-    return masked_mean(4 * probabilities * (1 - probabilities), mask)
+    return masked_mean(4 * probabilities * (1 - probabilities), mask, weights)
+
+
+def isibrno(
+    logits: jax.Array,
+    scores: jax.Array,
+    labels: jax.Array,
+    *,
+    batch_size: int,
+    challenge_weight: float = 1.0,
+    sparsity_weight: float = 1.0,
+    pos_weight: jax.Array | np.ndarray | None = None,
+    mask: jax.Array | None = None,
+    weights: jax.Array | None = None,
+) -> jax.Array:
+    """The loss of Challenge 2021's winner, see `soft_challenge_rewards` for the source.
+
+    Cross-entropy of the logits, minus the soft Challenge score of the scores, plus their sparsity.
+    The published soft score is a sum over the batch; it is written as a mean times the size of the
+    whole batch, so that the mean over several devices' parts is the loss of the whole.
+
+    Args:
+      logits: [B, 26], for the cross-entropy.
+      scores: [B, 26], the second head's probabilities.
+      labels: [B, 26] 0 to 1.
+      batch_size: Examples in the global batch.
+      challenge_weight: Of the soft score.
+      sparsity_weight: Of the sparsity.
+      pos_weight: [26], see `bce_with_logits`.
+      mask: [B], see `masked_mean`.
+      weights: [B, 26], see `masked_mean`; in the soft score a 0 counts as never decided.
+
+    Returns:
+      A scalar.
+    """
+    decided = scores if weights is None else scores * weights
+    rewards = masked_mean(soft_challenge_rewards(decided, labels)[:, None], mask)
+    entropy = bce_with_logits(logits, labels, pos_weight=pos_weight, mask=mask, weights=weights)
+    undecided = sparsity(scores, mask=mask, weights=weights)
+    return entropy - challenge_weight * batch_size * rewards + sparsity_weight * undecided
