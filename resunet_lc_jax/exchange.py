@@ -12,8 +12,9 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import optim, torch_weights
+from resunet_lc_jax import torch_weights
 from resunet_lc_jax.checkpoints import Checkpoints
+from resunet_lc_jax.recipe import create_tx
 from resunet_lc_jax.state import TrainState, create_state
 from resunet_lc_jax.workdir import (
     build_model,
@@ -155,4 +156,4 @@ def _state_dict(config: ConfigDict, source: Path) -> dict[str, np.ndarray]:
 
 def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The config's optimiser, for the form of its state; the rate plays no part in that."""
-    return optim.create_optimizer(config.train.optimizer, optax.constant_schedule(0.0))
+    return create_tx(config)
