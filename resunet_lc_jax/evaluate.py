@@ -1,6 +1,6 @@
 """Scores the records of a split and measures them; chooses thresholds on the validation folds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from resunet_lc_jax import data, figures, metrics, parallel, report, steps, thresholds
 from resunet_lc_jax.predictions import Predictions, save_predictions
-from resunet_lc_jax.sources import prepare_records
+from resunet_lc_jax.selection import Split, check_unseen
+from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.thresholds import Thresholds
 from resunet_lc_jax.windows import score_records, window_starts
 from resunet_lc_jax.workdir import Run, configure_jax, load_run, write_json
@@ -45,25 +46,23 @@ def score_run(run: Run) -> ScoreBatch:
 def score_split(
     config: ConfigDict,
     builder: tfds.core.DatasetBuilder,
-    folds: Sequence[int],
+    records: Split,
     score_batch: ScoreBatch,
     *,
     windows: str,
-    description: str,
 ) -> Predictions:
-    """Scores every record of these folds exactly once; decisions are made at 0.5.
+    """Scores each of these records exactly once; decisions are made at 0.5.
 
     Args:
       config: The run's config.
       builder: The prepared data set.
-      folds: The folds.
+      records: Which.
       score_batch: From a batch of windows to scores.
       windows: 'all', 'first' or 'random'; see `windows.window_starts`.
-      description: What the progress bar says.
     """
-    records = data.stored_records(builder, folds)
+    stored = data.stored_records(builder, records)
     scored = score_records(
-        ((record, record.prepared) for record in records),
+        ((record, record.prepared) for record in stored),
         score_batch,
         batch_size=config.eval.batch_size,
         length=config.data.length,
@@ -72,10 +71,9 @@ def score_split(
         pad=config.data.pad,
         seed=config.seed,
     )
-    total = data.count_records(builder, folds)
     rows = [
         (record.record_id, record.patient_id, record.database, record.labels, scores)
-        for record, scores in tqdm(scored, description, total, leave=False, unit="record")
+        for record, scores in tqdm(scored, records.name, len(records), leave=False, unit="record")
     ]
     columns = list(zip(*rows, strict=True))
     record_id, patient_id, database, labels, scores = (np.array(column) for column in columns)
@@ -99,9 +97,9 @@ def decide(predictions: Predictions, chosen: Thresholds) -> Predictions:
 
 
 def validate(
-    config: ConfigDict, builder: tfds.core.DatasetBuilder, score_batch: ScoreBatch
+    config: ConfigDict, builder: tfds.core.DatasetBuilder, records: Split, score_batch: ScoreBatch
 ) -> dict[str, float]:
-    """Measures a network under training on the validation folds, one window a record.
+    """Measures a network under training on validation records, one window each.
 
     Returns:
       The loss and the macro metrics; decisions are made at 0.5.
@@ -109,10 +107,9 @@ def validate(
     split = score_split(
         config,
         builder,
-        config.data.validation_folds,
+        records,
         score_batch,
         windows="random" if config.eval.crop == "random" else "first",
-        description="validation",
     )
     clipped = np.clip(split.scores.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.mean(np.where(split.labels, np.log(clipped), np.log1p(-clipped)))
@@ -122,13 +119,13 @@ def validate(
 
 
 def choose_thresholds(config: ConfigDict, workdir: Path) -> Thresholds:
-    """Chooses a run's thresholds on its validation folds and stores them in the run."""
+    """Chooses a run's thresholds on its validation records and stores them in the run."""
     _, split = _score_stored_run(config, workdir, "validation")
     chosen = thresholds.choose(config.eval.thresholds, split.labels, split.scores)
     chosen.to_json(workdir / "thresholds.json")
     if chosen.without_positives:
         print(
-            "no positive record on the validation folds, so the threshold stays 0.5: "
+            "no positive record for validation, so the threshold stays 0.5: "
             + ", ".join(chosen.without_positives)
         )
     return chosen
@@ -143,13 +140,13 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
     Args:
       config: The run's config.
       workdir: The run's folder.
-      split: 'train', 'validation', 'test', or one fold as 'fold_3'.
+      split: 'train', 'validation', 'test', 'all', or one fold as 'fold_3'.
 
     Returns:
       The report, see `report.build_report`.
 
     Raises:
-      ValueError: There is no such split.
+      ValueError: There is no such split, or its records had a part in making the run.
     """
     run, scored = _score_stored_run(config, workdir, split)
     predictions = decide(scored, run.thresholds)
@@ -167,20 +164,13 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
 
 
 def _score_stored_run(config: ConfigDict, workdir: Path, split: str) -> tuple[Run, Predictions]:
-    folds = split_folds(config, split)
     configure_jax(config)
-    prepared = prepare_records(config.data)
-    builder = data.open_dataset(prepared.data_dir, config.data.variant)
+    builder, selection = open_records(config.data)
+    records = selection.split(split)
+    check_unseen(workdir / "splits.csv", records)
     run = load_run(workdir, config)
-    scored = score_split(
-        config,
-        builder,
-        folds,
-        score_run(run),
-        windows=record_windows(config),
-        description=split,
-    )
-    return run, scored
+    windows = record_windows(config)
+    return run, score_split(config, builder, records, score_run(run), windows=windows)
 
 
 def check_evaluation(config: ConfigDict) -> None:
@@ -199,16 +189,3 @@ def record_windows(config: ConfigDict) -> str:
     if config.eval.crop not in choices:
         raise ValueError(f"config.eval.crop is {config.eval.crop!r}; choose 'fixed' or 'random'")
     return choices[config.eval.crop]
-
-
-def split_folds(config: ConfigDict, split: str) -> tuple[int, ...]:
-    """Returns the folds of a split by its name."""
-    named = {
-        "train": config.data.train_folds,
-        "validation": config.data.validation_folds,
-        "test": config.data.test_folds,
-        **{f"fold_{fold}": (fold,) for fold in range(1, 11)},
-    }
-    if split not in named:
-        raise ValueError(f"--split is {split!r}; choose one of {', '.join(named)}")
-    return named[split]

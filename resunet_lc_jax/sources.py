@@ -1,11 +1,29 @@
-"""The records that a config asks for, prepared once and found again."""
+"""The records that a config asks for, prepared once and found again, and which serve what."""
 
 from pathlib import Path
 
+import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
+from resunet_lc_jax.data import open_dataset
+from resunet_lc_jax.selection import Selection, select
 from tfds_physionet import simulate
 from tfds_physionet.prepare import PreparedDataset, fingerprint, prepare_dataset
+from tfds_physionet.table import read_table
+
+
+def open_records(config: ConfigDict) -> tuple[tfds.core.DatasetBuilder, Selection]:
+    """Opens the data set of the records of `config.data` and selects its splits.
+
+    Args:
+      config: The run's `config.data`.
+
+    Raises:
+      ValueError: Too few of the records can be used, or the selection does not fit.
+    """
+    prepared = prepare_records(config)
+    table = read_table(prepared.builder_dir / "records.csv")
+    return open_dataset(prepared.data_dir, config.variant), select(table, config)
 
 
 def prepare_records(config: ConfigDict) -> PreparedDataset:

@@ -2,11 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import jax
 import tensorflow_datasets as tfds
@@ -24,14 +23,16 @@ from resunet_lc_jax.evaluate import (
     validate,
 )
 from resunet_lc_jax.exchange import first_variables
-from resunet_lc_jax.sources import prepare_records
+from resunet_lc_jax.recipe import Recipe, check_recipe, create_recipe
+from resunet_lc_jax.selection import Selection, keep_splits
+from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.state import TrainState, create_state
 from resunet_lc_jax.workdir import build_model, configure_jax, initial_variables, take_workdir
 from resunet_lc_jax.writers import MetricsWriter, read_metrics
 
 
 def train(config: ConfigDict, workdir: Path) -> int:
-    """Trains a run to its end, then chooses its thresholds and evaluates it on the test folds.
+    """Trains a run to its end, then chooses its thresholds and evaluates it on the test records.
 
     A run that is found in the folder is taken up where its latest checkpoint stands.
 
@@ -48,6 +49,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
     configure_jax(config)
     job = _plan(config)
     take_workdir(workdir, config)
+    keep_splits(workdir / "splits.csv", job.selection)
     with preemption.listen() as stop:
         _loop(config, workdir, job, stop)
         if stop:
@@ -63,8 +65,9 @@ class _Job:
 
     devices: parallel.Devices
     model: nn.Module
-    tx: Any
+    recipe: Recipe
     builder: tfds.core.DatasetBuilder
+    selection: Selection
     records: int
     steps_per_epoch: int
     total_steps: int
@@ -75,30 +78,32 @@ def _plan(config: ConfigDict) -> _Job:
     parallel.check_batch_size(devices, config.train.batch_size, name="config.train.batch_size")
     parallel.check_batch_size(devices, config.eval.batch_size, name="config.eval.batch_size")
     check_evaluation(config)
+    check_recipe(config)
     data.variant(config.data.variant)
     data.lead_rows(config.data.leads)
     model = build_model(config)
     jax.eval_shape(partial(initial_variables, config, model))  # a length that does not fit
-    prepared = prepare_records(config.data)
-    builder = data.open_dataset(prepared.data_dir, config.data.variant)
-    records = data.count_records(builder, config.data.train_folds)
+    builder, selection = open_records(config.data)
+    records = len(selection.split("train"))
     steps_per_epoch = records // config.train.batch_size
     if steps_per_epoch == 0:
         raise ValueError(
-            f"config.train.batch_size is {config.train.batch_size}, but the training folds hold "
-            f"only {records} records; choose a smaller batch"
+            f"config.train.batch_size is {config.train.batch_size}, but only "
+            f"{records} records train; choose a smaller batch"
         )
-    schedule = optim.step_decay(
-        config.train.learning_rate,
-        steps_per_epoch=steps_per_epoch,
-        drop_epochs=config.train.drop_epochs,
-        drop_factor=config.train.drop_factor,
-    )
+    training = selection.split("train").table
     return _Job(
         devices=devices,
         model=model,
-        tx=optim.create_optimizer(config.train.optimizer, schedule),
+        recipe=create_recipe(
+            config,
+            steps_per_epoch=steps_per_epoch,
+            sampling_rate=data.variant(config.data.variant).sampling_rate,
+            labels=training.labels,
+            databases=training.database,
+        ),
         builder=builder,
+        selection=selection,
         records=records,
         steps_per_epoch=steps_per_epoch,
         total_steps=config.train.steps or config.train.epochs * steps_per_epoch,
@@ -110,9 +115,11 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
     step = partial(
         steps.train_step,
         model=job.model.clone(axis_name=axis_name),
-        tx=job.tx,
+        tx=job.recipe.tx,
         seed=config.seed,
         statistics=config.data.statistics,
+        loss=job.recipe.loss,
+        augment=job.recipe.augment,
         axis_name=axis_name,
     )
     return parallel.compile_train_step(step, job.devices)
@@ -121,23 +128,32 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
 def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> None:
     train_step = _compile(config, job)
     score_batch = compile_scoring(job.model, job.devices, statistics=config.data.statistics)
-    state = create_state(first_variables(config, job.model), job.tx)
+    state = create_state(first_variables(config, job.model), job.recipe.tx)
     state = parallel.place_state(state, job.devices)
     total, per_epoch = job.total_steps, job.steps_per_epoch
-    print(_summary(config, job, state))
+    print(*job.selection.notes, _summary(config, job, state), sep="\n")
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
             print(f"taken up at step {int(state.step):,} of {total:,}")
         start = int(state.step)
         with MetricsWriter(workdir, step=start) as writer, _progress(total, start) as progress:
-            validated = {r["step"] for r in read_metrics(workdir) if f"validation_{METRIC}" in r}
+            history = [r for r in read_metrics(workdir) if f"validation_{METRIC}" in r]
+            state, ended = _follow(job.recipe, state, history)
             batches = _placed_batches(config, job, start)
             for number in range(start, total + 1):
                 due = number > 0 and (number % per_epoch == 0 or number == total)
-                if due and number not in validated and not stop:
-                    metrics = validate(config, job.builder, partial(score_batch, state.variables))
-                    writer.write(number, {f"validation_{k}": v for k, v in metrics.items()})
+                if due and number not in {row["step"] for row in history} and not stop:
+                    metrics = validate(
+                        config,
+                        job.builder,
+                        job.selection.split("validation"),
+                        partial(score_batch, state.variables),
+                    )
+                    row = {f"validation_{k}": v for k, v in metrics.items()}
+                    writer.write(number, row)
+                    history.append({"step": number} | row)
+                    state, ended = _follow(job.recipe, state, history)
                     progress.write(_validation_line(number, number / per_epoch, metrics))
                     checkpoints.save(state, metric=metrics[METRIC])
                 elif _every(config.train.checkpoint_every_steps, number):
@@ -149,7 +165,7 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                         "the same command takes the run up again"
                     )
                     return
-                if number == total:
+                if number == total or ended:
                     return
                 state, values = train_step(state, next(batches))
                 if _every(config.train.log_every_steps, number + 1) or number + 1 == total:
@@ -159,11 +175,18 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                 progress.update()
 
 
+def _follow(recipe: Recipe, state: TrainState, history: list) -> tuple[TrainState, bool]:
+    """The state with the learning rate that the validations ask for, and whether they end it."""
+    decision = recipe.decide(history)
+    opt_state = optim.set_rate_factor(state.opt_state, decision.rate_factor)
+    return replace(state, opt_state=opt_state), decision.stop
+
+
 def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[str, jax.Array]]:
     """Training batches on the devices, two of them always under way."""
     batches = data.training_batches(
         job.builder,
-        config.data.train_folds,
+        job.selection.split("train"),
         batch_size=config.train.batch_size,
         length=config.data.length,
         leads=config.data.leads,

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,10 @@ class RecordTable:
     patient_id: np.ndarray
     signal_hash: np.ndarray
     labels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "RecordTable":
+        """Returns the given rows: indices or a mask [N]."""
+        return RecordTable(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def write_table(path: Path, folds: Iterable[Iterable[PlannedRecord]]) -> None:
