@@ -1,7 +1,7 @@
 """ISIBrno-AIMT, the winner of the PhysioNet/CinC Challenge 2021.
 
 Nejedly et al., "Classification of ECG Using Ensemble of Residual CNNs with Attention Mechanism",
-Computing in Cardiology (2021); names and kernels are those of its published code.
+Computing in Cardiology (2021); names and kernel shapes are those of a public fork of its code.
 """
 
 import math
@@ -42,7 +42,7 @@ class ISIBrno(Network):
         x = Conv(self.width, (1, 15), stride=2, numerics=numerics, name="conv")(x)
         x = leaky_relu(BatchNorm(numerics, name="bn")(x, train))
         for i in range(5):
-            x = ResidualBlock(self.width, (1, 9), numerics, name=f"rb_{i}")(x, train)
+            x = self.block(ResidualBlock)(self.width, (1, 9), numerics, name=f"rb_{i}")(x, train)
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train)
         x = SelfAttention(numerics, name="mha")(x[:, 0]).max(axis=1)
         x = jnp.concatenate([x, lead_present.astype(x.dtype)], axis=-1)
