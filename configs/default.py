@@ -151,6 +151,8 @@ def get_config() -> ConfigDict:
     # 'challenge' (best challenge metric) or 'fixed' (0.5).
     config.eval.thresholds = "f1"
 
+    # Whether records with another fingerprint than the run's own may be evaluated.
+    config.eval.other_records = False
     # Resamplings of the patients behind each 95 % interval of a report.
     config.eval.bootstrap_replicates = 1000
 
@@ -158,5 +160,10 @@ def get_config() -> ConfigDict:
     # 'auto': jit on one device, pmap on several of one process, jit over a mesh on several
     # processes; or 'jit' (mesh) or 'pmap'.
     config.parallel.mode = "auto"
+    # Several processes: address:port of process 0, their number, and which one this is. Unset,
+    # they find each other under SLURM (srun) and Open MPI (mpirun).
+    config.parallel.coordinator = config_dict.placeholder(str)
+    config.parallel.num_processes = config_dict.placeholder(int)
+    config.parallel.process_id = config_dict.placeholder(int)
 
     return config.lock()

@@ -3,7 +3,9 @@
 The only file that imports orbax.
 """
 
+import contextlib
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +13,10 @@ from typing import Any, Self
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from resunet_lc_jax import hosts, integrity
 from resunet_lc_jax.state import TrainState
+
+_WRITE_ERRORS = (OSError, ValueError, RuntimeError)  # what Orbax and TensorStore raise
 
 METRIC = "auprc"
 """The validation metric by which the best checkpoint is chosen (macro AUPRC)."""
@@ -25,7 +30,16 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens (and makes) the folder, dropping what an interrupted save left behind."""
+        """Opens (and makes) the folder, dropping what an interrupted save left behind.
+
+        A checkpoint that was damaged since it was written is set aside.
+        """
+        if hosts.is_main():
+            integrity.set_damaged_aside(folder)
+        hosts.wait("checkpoints")
+        self._folder = folder
+        self._sealing = ThreadPoolExecutor(1)
+        self._sealed: Future | None = None
         policies = ocp.training.preservation_policies
         self._checkpointer = ocp.training.Checkpointer(
             folder.resolve(),
@@ -55,8 +69,34 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Waits for the save under way, then closes."""
-        self._checkpointer.close()
+        """Waits for the save under way, then closes; a save's own error does not hide another."""
+        try:
+            if error is None:
+                self.wait()
+        finally:
+            self._sealing.shutdown()
+            with contextlib.suppress(*_WRITE_ERRORS):  # of a save whose error is raised already
+                self._checkpointer.close()
+
+    def wait(self) -> None:
+        """Returns once the checkpoint under way is whole on disk.
+
+        Raises:
+          OSError: It could not be written; earlier ones are not touched.
+        """
+        if self._sealed is not None:
+            sealed, self._sealed = self._sealed, None
+            try:
+                sealed.result()
+            except _WRITE_ERRORS as error:
+                raise self._unwritten(error) from error
+
+    def _unwritten(self, error: BaseException) -> OSError:
+        return OSError(
+            f"a checkpoint could not be written to {self._folder} ({str(error).splitlines()[0]}); "
+            "the ones before it are whole: free some space or give the folder back, and run the "
+            "same command again"
+        )
 
     @property
     def latest(self) -> int | None:
@@ -80,17 +120,32 @@ class Checkpoints:
           metric: The validation metric, if it was measured at this step. Larger is better; NaN
             counts as not measured.
           wait: Returns only when the checkpoint is on disk.
+
+        Raises:
+          OSError: This checkpoint or the one before it could not be written.
         """
+        self.wait()
         step = int(state.step)
         measured = metric is not None and not math.isnan(metric)
-        known = step == self.latest
+        known = any(step == checkpoint.step for checkpoint in self._checkpointer.checkpoints)
         if known and not measured:
             return
         metrics = {METRIC: metric} if measured else None
         parts = {"variables": state.variables, "optimizer": _optimizer(state)}
-        self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics, overwrite=known)
+        try:
+            response = self._checkpointer.save_checkpointables_async(
+                step, parts, metrics=metrics, overwrite=known
+            )
+        except _WRITE_ERRORS as error:
+            raise self._unwritten(error) from error
+        self._sealed = self._sealing.submit(self._seal, response, step)
         if wait:
-            self._checkpointer.wait()
+            self.wait()
+
+    def _seal(self, response: Any, step: int) -> None:
+        response.result()
+        if hosts.is_main():
+            integrity.seal(self._folder, step)
 
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
         """Loads the state of a step (the latest by default).
@@ -127,11 +182,19 @@ def _optimizer(state: TrainState) -> dict[str, Any]:
 
 
 def _abstract(tree: Any) -> Any:
-    """Shapes, types and shardings; what has no sharding goes to this process's first device."""
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    """Shapes, types and shardings; what has no sharding goes to one device of each process."""
+    mesh = jax.sharding.Mesh([d for d in jax.devices() if d.id in _first_devices()], ("all",))
+    here = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def describe(leaf: Any) -> jax.ShapeDtypeStruct:
         sharding = getattr(leaf, "sharding", None) or here
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
     return jax.tree.map(describe, tree)
+
+
+def _first_devices() -> set[int]:
+    first: dict[int, int] = {}
+    for device in jax.devices():
+        first.setdefault(device.process_index, device.id)
+    return set(first.values())

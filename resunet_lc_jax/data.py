@@ -92,6 +92,7 @@ def training_batches(
     pad: str = "right",
     start_step: int = 0,
     shuffle_buffer: int = 2048,
+    process: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields shuffled, randomly cropped batches, epoch after epoch, without end.
 
@@ -108,10 +109,14 @@ def training_batches(
       pad: The side of the padding: 'right' or 'left'.
       start_step: The step of the first batch that is yielded.
       shuffle_buffer: Records held, still serialised, to draw from.
+      process: (p, P): yield the p-th of P equal parts of each batch. The records of the others
+        are read past, not decoded.
 
     Yields:
       The arrays of `steps.Batch`, and record_id [B].
     """
+    part = batch_size // process[1]
+    first = process[0] * part
     steps_per_epoch = len(records) // batch_size
     rows = lead_rows(leads)
     epoch, skipped = divmod(start_step, steps_per_epoch)
@@ -124,16 +129,19 @@ def training_batches(
         serialised = _read(builder, records, shuffle_seed=epoch_seed).shuffle(
             shuffle_buffer, seed=epoch_seed, reshuffle_each_iteration=False
         )
+        here = serialised.take(steps_per_epoch * batch_size).skip(skipped * batch_size)
+        if process[1] > 1:
+            here = here.enumerate()
+            here = here.filter(lambda n, _: (n % batch_size) // part == process[0])
+            here = here.map(lambda _, features: features)
         batches = (
-            serialised.take(steps_per_epoch * batch_size)
-            .skip(skipped * batch_size)
-            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .batch(batch_size, drop_remainder=True)
+            here.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(part, drop_remainder=True)
             .prefetch(2)
         )
         for batch in batches.as_numpy_iterator():
-            batch["index"] = np.arange(batch_size, dtype=np.int32)
-            batch["mask"] = np.ones(batch_size, np.float32)
+            batch["index"] = np.arange(first, first + part, dtype=np.int32)
+            batch["mask"] = np.ones(part, np.float32)
             yield batch
         epoch, skipped = epoch + 1, 0
 

@@ -1,24 +1,36 @@
 """Scores the records of a split and measures them; chooses thresholds on the validation folds."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import tensorflow_datasets as tfds
 from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import data, figures, metrics, parallel, report, steps, thresholds
+from resunet_lc_jax import (
+    data,
+    figures,
+    hosts,
+    metrics,
+    parallel,
+    report,
+    steps,
+    thresholds,
+)
 from resunet_lc_jax.predictions import Predictions, save_predictions
 from resunet_lc_jax.selection import Split, check_unseen
 from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.thresholds import Thresholds
 from resunet_lc_jax.windows import score_records, window_starts
 from resunet_lc_jax.workdir import Run, configure_jax, load_run, write_json
+from tfds_physionet.diagnoses import NUM_CLASSES
+from tfds_physionet.preparation import PreparedSignal
 
 ScoreBatch = Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -36,7 +48,7 @@ def compile_scoring(model: nn.Module, devices: parallel.Devices, *, statistics: 
 
 def score_run(run: Run) -> ScoreBatch:
     """Compiles a trained run's network: from a NumPy batch to scores [B, K]."""
-    devices = parallel.choose_devices(run.config.parallel.mode)
+    devices = parallel.choose_devices(run.config.parallel.mode, jax.local_devices())
     parallel.check_batch_size(devices, run.config.eval.batch_size, name="config.eval.batch_size")
     variables = parallel.place_state(run.variables, devices)
     scoring = compile_scoring(run.model, devices, statistics=run.config.data.statistics)
@@ -53,6 +65,8 @@ def score_split(
 ) -> Predictions:
     """Scores each of these records exactly once; decisions are made at 0.5.
 
+    Several processes share the records out and each gets all of the scores.
+
     Args:
       config: The run's config.
       builder: The prepared data set.
@@ -60,9 +74,19 @@ def score_split(
       score_batch: From a batch of windows to scores.
       windows: 'all', 'first' or 'random'; see `windows.window_starts`.
     """
-    stored = data.stored_records(builder, records)
-    scored = score_records(
-        ((record, record.prepared) for record in stored),
+    process, processes = jax.process_index(), jax.process_count()
+    seen: list[tuple[str, str, str, np.ndarray]] = []
+    scores = np.zeros((len(records), NUM_CLASSES), np.float32)
+
+    def mine() -> Iterator[tuple[int, PreparedSignal]]:
+        stored = data.stored_records(builder, records)
+        for number, record in enumerate(tqdm(stored, records.name, len(records), leave=False)):
+            seen.append((record.record_id, record.patient_id, record.database, record.labels))
+            if number % processes == process:
+                yield number, record.prepared
+
+    for number, found in score_records(
+        mine(),
         score_batch,
         batch_size=config.eval.batch_size,
         length=config.data.length,
@@ -70,19 +94,15 @@ def score_split(
         windows=windows,
         pad=config.data.pad,
         seed=config.seed,
-    )
-    rows = [
-        (record.record_id, record.patient_id, record.database, record.labels, scores)
-        for record, scores in tqdm(scored, records.name, len(records), leave=False, unit="record")
-    ]
-    columns = list(zip(*rows, strict=True))
-    record_id, patient_id, database, labels, scores = (np.array(column) for column in columns)
+    ):
+        scores[number] = found
+    record_id, patient_id, database, labels = map(np.array, zip(*seen, strict=True))
     undecided = Predictions(
         record_id=record_id,
         patient_id=patient_id,
         database=database,
         labels=labels,
-        scores=scores,
+        scores=hosts.total(scores),
         decisions=np.zeros_like(labels),
         thresholds=np.zeros(labels.shape[1]),
     )
@@ -120,10 +140,17 @@ def validate(
 
 def choose_thresholds(config: ConfigDict, workdir: Path) -> Thresholds:
     """Chooses a run's thresholds on its validation records and stores them in the run."""
-    _, split = _score_stored_run(config, workdir, "validation")
-    chosen = thresholds.choose(config.eval.thresholds, split.labels, split.scores)
-    chosen.to_json(workdir / "thresholds.json")
-    if chosen.without_positives:
+    (validation,) = score_stored_run(config, workdir, "validation").scored
+    return keep_thresholds(config, workdir, validation)
+
+
+def keep_thresholds(config: ConfigDict, workdir: Path, validation: Predictions) -> Thresholds:
+    """Chooses thresholds on the predictions of a validation split and writes thresholds.json."""
+    chosen = thresholds.choose(config.eval.thresholds, validation.labels, validation.scores)
+    if hosts.is_main():
+        chosen.to_json(workdir / "thresholds.json")
+    hosts.wait("thresholds")
+    if chosen.without_positives and hosts.is_main():
         print(
             "no positive record for validation, so the threshold stays 0.5: "
             + ", ".join(chosen.without_positives)
@@ -132,10 +159,7 @@ def choose_thresholds(config: ConfigDict, workdir: Path) -> Thresholds:
 
 
 def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]:
-    """Evaluates a run's best checkpoint on a split.
-
-    Writes evaluation/<split>.npz (the predictions), <split>.json (the report, which is printed
-    too) and <split>/*.png (its figures).
+    """Evaluates a run's best checkpoint on a split; see `publish` for what is written.
 
     Args:
       config: The run's config.
@@ -148,29 +172,92 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
     Raises:
       ValueError: There is no such split, or its records had a part in making the run.
     """
-    run, scored = _score_stored_run(config, workdir, split)
-    predictions = decide(scored, run.thresholds)
+    run = score_stored_run(config, workdir, split)
+    (scored,) = run.scored
+    return publish(
+        config,
+        workdir,
+        decide(scored, run.thresholds),
+        split=split,
+        title=f"{config.model.name}, step {run.step:,}",
+        notes=run.notes,
+    )
+
+
+def publish(
+    config: ConfigDict,
+    workdir: Path,
+    predictions: Predictions,
+    *,
+    split: str,
+    title: str,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measures predictions and writes what there is to know of them.
+
+    Writes evaluation/<split>.npz (the predictions), <split>.json (the report, which is printed
+    too) and <split>/*.png (its figures).
+
+    Args:
+      config: Of the run; gives the bootstrap's replicates and seed.
+      workdir: The run's folder.
+      predictions: With their decisions.
+      split: What they are of.
+      title: What made them.
+      notes: What a reader must know of the records.
+
+    Returns:
+      The report, see `report.build_report`, and the notes.
+    """
     measured = report.build_report(
         predictions, replicates=config.eval.bootstrap_replicates, seed=config.seed
-    )
-    folder = workdir / "evaluation"
-    save_predictions(folder / f"{split}.npz", predictions)
-    write_json(folder / f"{split}.json", measured)
-    title = f"{config.model.name}, step {run.step:,}, {split}"
-    print(report.format_report(measured, title=title))
-    figures.write_figures(measured, folder / split, title=f"{config.model.name}, {split}")
-    print(f"written: {folder / split}.json and .npz, figures in {folder / split}/")
+    ) | {"notes": list(notes)}
+    if hosts.is_main():
+        folder = workdir / "evaluation"
+        save_predictions(folder / f"{split}.npz", predictions)
+        write_json(folder / f"{split}.json", measured)
+        figures.write_figures(measured, folder / split, title=f"{title}, {split}")
+        print(report.format_report(measured, title=f"{title}, {split}"), *notes, sep="\n")
+        print(f"written: {folder / split}.json and .npz, figures in {folder / split}/")
+    hosts.wait("published")
     return measured
 
 
-def _score_stored_run(config: ConfigDict, workdir: Path, split: str) -> tuple[Run, Predictions]:
+@dataclass(frozen=True, eq=False)
+class ScoredRun:
+    """What a stored run says of some splits.
+
+    Attributes:
+      scored: Its predictions of each; the decisions in them are made at 0.5.
+      thresholds: Its own thresholds.
+      step: Of the checkpoint.
+      notes: See `selection.Selection`.
+    """
+
+    scored: tuple[Predictions, ...]
+    thresholds: Thresholds
+    step: int
+    notes: tuple[str, ...]
+
+
+def score_stored_run(config: ConfigDict, workdir: Path, *splits: str) -> ScoredRun:
+    """Scores splits with a run's best checkpoint.
+
+    Raises:
+      FileNotFoundError: The run has no checkpoint.
+      ValueError: There is no such split, or its records had a part in making the run.
+    """
     configure_jax(config)
     builder, selection = open_records(config.data)
-    records = selection.split(split)
-    check_unseen(workdir / "splits.csv", records)
+    chosen = [selection.split(split) for split in splits]
+    for records in chosen:
+        check_unseen(workdir / "splits.csv", records)
     run = load_run(workdir, config)
-    windows = record_windows(config)
-    return run, score_split(config, builder, records, score_run(run), windows=windows)
+    score_batch, windows = score_run(run), record_windows(config)
+    scored = tuple(
+        score_split(config, builder, records, score_batch, windows=windows) for records in chosen
+    )
+    return ScoredRun(scored, run.thresholds, run.step, selection.notes)
 
 
 def check_evaluation(config: ConfigDict) -> None:

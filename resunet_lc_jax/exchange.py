@@ -18,10 +18,10 @@ from resunet_lc_jax.recipe import create_tx
 from resunet_lc_jax.state import TrainState, create_state
 from resunet_lc_jax.workdir import (
     build_model,
+    hold,
     initial_variables,
     load_config,
     load_run,
-    take_workdir,
     write_json,
 )
 
@@ -54,17 +54,14 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
         mu, nu, count = torch_weights.to_moments(checkpoint.optimizer, template["params"], name)
         opt_state = optax.tree.set(state.opt_state, mu=mu, nu=nu, count=jnp.int32(count))
         state = replace(state, opt_state=opt_state, step=jnp.int32(count))
-    take_workdir(workdir, config)
-    write_json(
-        workdir / IMPORTED,
-        {
-            "file": path.name,
-            "step": int(state.step),
-            "num_batches_tracked": torch_weights.batches_tracked(checkpoint.state_dict),
-            "head_name": torch_weights.head_name_of(checkpoint.state_dict, name),
-        },
-    )
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
+    imported = {
+        "file": path.name,
+        "step": int(state.step),
+        "num_batches_tracked": torch_weights.batches_tracked(checkpoint.state_dict),
+        "head_name": torch_weights.head_name_of(checkpoint.state_dict, name),
+    }
+    with hold(workdir, config), Checkpoints(workdir / "checkpoints") as checkpoints:
+        write_json(workdir / IMPORTED, imported)
         checkpoints.save(jax.tree.map(jnp.asarray, state), wait=True)
     for note in checkpoint.notes:
         print(note)

@@ -47,15 +47,18 @@ def choose_devices(mode: str, devices: Sequence[jax.Device] | None = None) -> De
       devices: The devices to use; all by default.
 
     Raises:
-      ValueError: The mode is another.
+      ValueError: The mode is another, or pmap over several processes.
     """
     devices = list(devices or jax.devices())
+    several = any(d.process_index != jax.process_index() for d in devices)
     if mode not in ("auto", "jit", "pmap"):
         raise ValueError(f"config.parallel.mode is {mode!r}; choose 'auto', 'jit' or 'pmap'")
     if len(devices) == 1 and mode != "pmap":
         mode = "single"
     elif mode == "auto":
-        mode = "pmap" if jax.process_count() == 1 else "jit"
+        mode = "jit" if several else "pmap"
+    elif mode == "pmap" and several:
+        raise ValueError("config.parallel.mode='pmap' serves one process; leave it at 'auto'")
     return Devices(mode, Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,)))
 
 
@@ -110,14 +113,21 @@ def compile_eval_step(step: Callable, devices: Devices) -> Callable:
 
 
 def place_state(state: Any, devices: Devices) -> Any:
-    """Puts a whole copy of the state on each device."""
-    return jax.device_put(state, devices.replicated)
+    """Puts a whole copy of the state, the same in each process, on each device."""
+    if jax.process_count() == 1:
+        return jax.device_put(state, devices.replicated)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(devices.replicated, np.asarray(x)), state
+    )
 
 
 def place_batch(batch: Mapping[str, np.ndarray], devices: Devices) -> dict[str, jax.Array]:
-    """Splits a batch [B, ...] over the devices: stacked [n, B / n, ...] for pmap."""
-    count = devices.mesh.size
+    """Splits a batch [B, ...] over the devices: stacked [n, B / n, ...] for pmap.
+
+    Of several processes each gives its own rows, in the processes' order.
+    """
     split = NamedSharding(devices.mesh, PartitionSpec(AXIS))
     if devices.mode == "pmap":
+        count = devices.mesh.size
         batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
-    return jax.device_put(dict(batch), split)
+    return {k: jax.make_array_from_process_local_data(split, v) for k, v in batch.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
+from resunet_lc_jax import hosts
 from resunet_lc_jax.data import open_dataset
 from resunet_lc_jax.selection import Selection, select
 from tfds_physionet import simulate
@@ -21,7 +22,11 @@ def open_records(config: ConfigDict) -> tuple[tfds.core.DatasetBuilder, Selectio
     Raises:
       ValueError: Too few of the records can be used, or the selection does not fit.
     """
+    if not hosts.is_main():
+        hosts.wait("records")  # process 0 prepares them
     prepared = prepare_records(config)
+    if hosts.is_main():
+        hosts.wait("records")
     table = read_table(prepared.builder_dir / "records.csv")
     return open_dataset(prepared.data_dir, config.variant), select(table, config)
 

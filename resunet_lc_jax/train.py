@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 import jax
+import numpy as np
 import tensorflow_datasets as tfds
 from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import data, optim, parallel, preemption, steps
+from resunet_lc_jax import data, hosts, optim, parallel, preemption, provenance, steps
 from resunet_lc_jax.checkpoints import METRIC, Checkpoints
 from resunet_lc_jax.evaluate import (
     check_evaluation,
@@ -27,7 +28,7 @@ from resunet_lc_jax.recipe import Recipe, check_recipe, create_recipe
 from resunet_lc_jax.selection import Selection, keep_splits
 from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.state import TrainState, create_state
-from resunet_lc_jax.workdir import build_model, configure_jax, initial_variables, take_workdir
+from resunet_lc_jax.workdir import build_model, configure_jax, hold, initial_variables
 from resunet_lc_jax.writers import MetricsWriter, read_metrics
 
 
@@ -48,14 +49,14 @@ def train(config: ConfigDict, workdir: Path) -> int:
     """
     configure_jax(config)
     job = _plan(config)
-    take_workdir(workdir, config)
-    keep_splits(workdir / "splits.csv", job.selection)
-    with preemption.listen() as stop:
-        _loop(config, workdir, job, stop)
-        if stop:
-            return preemption.EXIT_STATUS
-    choose_thresholds(config, workdir)
-    evaluate(config, workdir, split="test")
+    with hold(workdir, config):
+        if hosts.is_main():
+            keep_splits(workdir / "splits.csv", job.selection)
+        with preemption.listen() as stop:
+            if not _loop(config, workdir, job, stop):
+                return preemption.EXIT_STATUS
+        choose_thresholds(config, workdir)
+        evaluate(config, workdir, split="test")
     return 0
 
 
@@ -125,25 +126,34 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
     return parallel.compile_train_step(step, job.devices)
 
 
-def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> None:
+def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> bool:
+    """Trains to the end and returns True, or saves and returns False once a stop is asked for."""
     train_step = _compile(config, job)
-    score_batch = compile_scoring(job.model, job.devices, statistics=config.data.statistics)
+    score_batch = _validation_scoring(config, job)
     state = create_state(first_variables(config, job.model), job.recipe.tx)
     state = parallel.place_state(state, job.devices)
     total, per_epoch = job.total_steps, job.steps_per_epoch
-    print(*job.selection.notes, _summary(config, job, state), sep="\n")
+    say = tqdm.write if hosts.is_main() else _silent
+    say("\n".join([*job.selection.notes, _summary(config, job, state)]))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
-            print(f"taken up at step {int(state.step):,} of {total:,}")
+            say(f"taken up at step {int(state.step):,} of {total:,}")
         start = int(state.step)
+        if hosts.is_main():
+            source = provenance.data_source(job.builder.data_dir)
+            provenance.record_start(workdir, step=start, data=source)
         with MetricsWriter(workdir, step=start) as writer, _progress(total, start) as progress:
+            hosts.wait("metrics")
             history = [r for r in read_metrics(workdir) if f"validation_{METRIC}" in r]
             state, ended = _follow(job.recipe, state, history)
             batches = _placed_batches(config, job, start)
-            for number in range(start, total + 1):
+            alone = jax.process_count() == 1
+            number = start
+            while True:
                 due = number > 0 and (number % per_epoch == 0 or number == total)
-                if due and number not in {row["step"] for row in history} and not stop:
+                stopping = bool(stop) if alone else _every(10, number) and hosts.any_of(bool(stop))
+                if due and number not in {row["step"] for row in history} and not stopping:
                     metrics = validate(
                         config,
                         job.builder,
@@ -154,25 +164,26 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                     writer.write(number, row)
                     history.append({"step": number} | row)
                     state, ended = _follow(job.recipe, state, history)
-                    progress.write(_validation_line(number, number / per_epoch, metrics))
+                    say(_validation_line(number, number / per_epoch, metrics))
                     checkpoints.save(state, metric=metrics[METRIC])
                 elif _every(config.train.checkpoint_every_steps, number):
                     checkpoints.save(state)
-                if stop:
+                if stopping:
                     checkpoints.save(state, wait=True)
-                    progress.write(
-                        f"{stop.signal_name}: saved at step {number:,}; "
+                    say(
+                        f"{stop.signal_name or 'stopped elsewhere'}: saved at step {number:,}; "
                         "the same command takes the run up again"
                     )
-                    return
+                    return False
                 if number == total or ended:
-                    return
+                    return True
                 state, values = train_step(state, next(batches))
-                if _every(config.train.log_every_steps, number + 1) or number + 1 == total:
-                    row = {name: float(value) for name, value in values.items()}
-                    writer.write(number + 1, {"epoch": (number + 1) / per_epoch, **row})
-                    progress.set_postfix_str(_speed(progress, config, row["loss"]), refresh=False)
+                number += 1
                 progress.update()
+                if _every(config.train.log_every_steps, number) or number == total:
+                    row = {name: float(value) for name, value in values.items()}
+                    writer.write(number, {"epoch": number / per_epoch, **row})
+                    progress.set_postfix_str(_speed(progress, config, row["loss"]), refresh=False)
 
 
 def _follow(recipe: Recipe, state: TrainState, history: list) -> tuple[TrainState, bool]:
@@ -194,6 +205,7 @@ def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[
         pad=config.data.pad,
         start_step=start,
         shuffle_buffer=config.data.shuffle_buffer,
+        process=(jax.process_index(), jax.process_count()),
     )
 
     def place(batch: dict) -> dict[str, jax.Array]:
@@ -205,6 +217,23 @@ def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[
     while True:
         yield ahead.popleft()
         ahead.append(next(placed))
+
+
+def _validation_scoring(config: ConfigDict, job: _Job) -> Callable:
+    """From (variables, NumPy batch) to scores; each process on its own devices, in its own time."""
+    here = parallel.choose_devices(config.parallel.mode, jax.local_devices())
+    score_batch = compile_scoring(job.model, here, statistics=config.data.statistics)
+    if here == job.devices:
+        return score_batch
+
+    def score_here(variables: dict, batch: dict) -> np.ndarray:
+        return score_batch(parallel.place_state(variables, here), batch)
+
+    return score_here
+
+
+def _silent(text: str) -> None:
+    """Prints nothing: what the processes but the first say."""
 
 
 def _every(interval: int, number: int) -> bool:
@@ -227,7 +256,14 @@ def _validation_line(step: int, epoch: float, metrics: dict[str, float]) -> str:
 
 
 def _progress(total: int, start: int) -> tqdm:
-    return tqdm(total=total, initial=start, unit="step", desc="training", dynamic_ncols=True)
+    return tqdm(
+        total=total,
+        initial=start,
+        unit="step",
+        desc="training",
+        dynamic_ncols=True,
+        disable=not hosts.is_main(),
+    )
 
 
 def _speed(progress: tqdm, config: ConfigDict, loss: float) -> str:

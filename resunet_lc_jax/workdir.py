@@ -1,7 +1,11 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints/, thresholds.json, evaluation/."""
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ import jax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from resunet_lc_jax import hosts
 from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.checkpoints import Checkpoints
 from resunet_lc_jax.models import create_model
@@ -33,6 +38,9 @@ CHANGEABLE = (
     "train.log_every_steps",
     "train.checkpoint_every_steps",
     "parallel.mode",
+    "parallel.coordinator",
+    "parallel.num_processes",
+    "parallel.process_id",
 )
 """Fields that a run may be taken up again with another value of."""
 
@@ -83,7 +91,9 @@ def initial_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
 
 
 def configure_jax(config: ConfigDict) -> None:
-    """Applies the config's process-wide settings of JAX."""
+    """Joins the run's other processes and applies the config's process-wide settings of JAX."""
+    parallel = config.parallel
+    hosts.join(parallel.coordinator, parallel.num_processes, parallel.process_id)
     if config.precision not in ("default", "high", "highest"):
         raise ValueError(
             f"config.precision is {config.precision!r}; choose 'default', 'high' or 'highest'"
@@ -95,12 +105,41 @@ def configure_jax(config: ConfigDict) -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def take_workdir(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder and stores the config, or checks that the run in it is of the same config.
+@contextmanager
+def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
+    """Makes the folder this run's own and stores the config in it.
+
+    The lock ends with the process, however that ends; nothing stale is left to be removed.
 
     Raises:
+      BlockingIOError: Another process is writing the folder; the message names it.
       ValueError: The folder holds a run whose config differs in more than `CHANGEABLE`.
     """
+    if not hosts.is_main():
+        hosts.wait("workdir")
+        yield
+        return
+    _check_config(workdir, config)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise BlockingIOError(
+                f"{workdir} is being written by {file.read().strip() or 'another process'}; "
+                "wait for it, stop it, or give another --workdir"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        write_json(workdir / "config.json", config.to_dict())
+        hosts.wait("workdir")
+        yield
+        file.truncate(0)
+
+
+def _check_config(workdir: Path, config: ConfigDict) -> None:
     path = workdir / "config.json"
     if path.is_file():
         stored, given = _flatten(load_config(workdir, config)), _flatten(config)
@@ -111,8 +150,6 @@ def take_workdir(workdir: Path, config: ConfigDict) -> None:
                 f"{workdir} holds a run of another config: {listing}; "
                 "give the same values or another --workdir"
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, config.to_dict())
 
 
 def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:

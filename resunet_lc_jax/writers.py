@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from resunet_lc_jax import hosts
 from resunet_lc_jax.atomic import replacing
 
 
@@ -18,13 +19,18 @@ class MetricsWriter:
     """
 
     def __init__(self, workdir: Path, *, step: int) -> None:
-        """Opens the file; rows of later steps than `step`, left by a lost run, are removed."""
+        """Opens the file; rows of later steps than `step`, left by a lost run, are removed.
+
+        Of several processes only the first writes.
+        """
+        self._file = self._tensorboard = None
+        if not hosts.is_main():
+            return
         path = workdir / "metrics.jsonl"
         kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
         with replacing(path) as beside:
             beside.write_text("".join(kept))
         self._file = path.open("a", buffering=1)
-        self._tensorboard = None
         if importlib.util.find_spec("tensorboardX"):
             from tensorboardX import SummaryWriter
 
@@ -41,12 +47,15 @@ class MetricsWriter:
         traceback: TracebackType | None,
     ) -> None:
         """Closes the files."""
-        self._file.close()
+        if self._file:
+            self._file.close()
         if self._tensorboard:
             self._tensorboard.close()
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Writes the values of one step; NaN becomes null."""
+        if self._file is None:
+            return
         row = {"step": step} | {k: v if math.isfinite(v) else None for k, v in values.items()}
         self._file.write(json.dumps(row) + "\n")
         if self._tensorboard:
