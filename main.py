@@ -5,9 +5,11 @@
   python main.py --mode=evaluate --workdir=W [--split=test] [--config.data.records=DIR]
   python main.py --mode=predict --workdir=W --input=DIR --output=OUT
   python main.py --mode=compare --runs=W1,W2,... --output=OUT [--split=test]
+  python main.py --mode=crossvalidate --config=C --workdir=W [--folds=1,2,...]
   python main.py --mode=import_torch --config=C --torch_checkpoint=F --workdir=W
   python main.py --mode=export_torch --workdir=W --output=F
 
+With --runs=W1,W2,... [--vote=mean|majority] evaluate and predict take these runs as an ensemble.
 The same training command, run again, takes an interrupted run up where it stopped.
 Every knob stands in configs/default.py with its unit and reason.
 Exit status: 0 done, 1 nothing could be done, 2 a wrong command, 75 stopped by a signal and saved.
@@ -19,21 +21,26 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 _DEFAULT = Path(__file__).resolve().parent / "configs" / "default.py"
 _CONFIG = config_flags.DEFINE_config_file(
     "config", str(_DEFAULT), "a file of configs/; --config.x.y=z changes one of its knobs"
 )
-_MODES = ["train", "evaluate", "predict", "compare", "import_torch", "export_torch"]
+_MODES = ["train", "evaluate", "predict", "compare", "crossvalidate"]
+_MODES += ["import_torch", "export_torch"]
 _MODE = flags.DEFINE_enum("mode", "train", _MODES, "what to do")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder")
-_SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test or fold_N")
+_SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test, all or fold_N")
 _INPUT = flags.DEFINE_string("input", None, "predict: a folder with .hea files at any depth")
 _OUTPUT = flags.DEFINE_string("output", None, "the folder or file to write to")
 _RUNS = flags.DEFINE_list(
-    "runs", None, "compare: folders of evaluated runs, the first the baseline"
+    "runs", None, "folders of runs; compare: evaluated ones, the first the baseline"
 )
+_VOTE = flags.DEFINE_enum(
+    "vote", "mean", ["mean", "majority"], "of several --runs: mean score or majority of decisions"
+)
+_FOLDS = flags.DEFINE_list("folds", list(map(str, range(1, 11))), "crossvalidate: folds to test")
 _TORCH = flags.DEFINE_string(
     "torch_checkpoint", None, "import_torch: a .pt, .pth, .safetensors or .npz file"
 )
@@ -75,8 +82,22 @@ def _run() -> int:
 
         import_torch(_CONFIG.value, _path(_WORKDIR), _path(_TORCH))
         return 0
-    config = runs.load_config(_path(_WORKDIR), _CONFIG.value)
-    config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    if _MODE.value == "crossvalidate":
+        runs.require_records(_CONFIG.value)
+        from resunet_lc_jax.crossvalidate import crossvalidate
+
+        return crossvalidate(_CONFIG.value, _path(_WORKDIR), _fold_numbers())
+    if _MODE.value in ("evaluate", "predict"):
+        from resunet_lc_jax import ensemble
+
+        if together := _ensemble():
+            configs = {run: _config_of(run) for run in together.runs}
+            if _MODE.value == "predict":
+                where = _path(_INPUT), _path(_OUTPUT)
+                return ensemble.predict_ensemble(together, configs, _path(_WORKDIR), *where)
+            ensemble.evaluate_ensemble(together, configs, _path(_WORKDIR), split=_SPLIT.value)
+            return 0
+    config = _config_of(_path(_WORKDIR))
     if _MODE.value == "evaluate":
         from resunet_lc_jax.evaluate import evaluate
 
@@ -90,6 +111,30 @@ def _run() -> int:
 
         return predict(config, _path(_WORKDIR), _path(_INPUT), _path(_OUTPUT))
     return 0
+
+
+def _config_of(run: Path) -> ConfigDict:
+    """A run's config with the overrides of this command."""
+    from resunet_lc_jax.workdir import load_config
+
+    config = load_config(run, _CONFIG.value)
+    config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    return config
+
+
+def _ensemble() -> Any:
+    """The ensemble of --runs, else the one whose folder --workdir is, else None."""
+    from resunet_lc_jax.ensemble import Ensemble, find_ensemble
+
+    if _RUNS.value is None:
+        return find_ensemble(_path(_WORKDIR))
+    return Ensemble(tuple(Path(run).expanduser().resolve() for run in _RUNS.value), _VOTE.value)
+
+
+def _fold_numbers() -> list[int]:
+    if wrong := [fold for fold in _FOLDS.value if not fold.isdigit()]:
+        raise ValueError(f"--folds holds {wrong[0]!r}; give numbers from 1 to 10, as 1,2,3")
+    return [int(fold) for fold in _FOLDS.value]
 
 
 def _needed(flag: flags.FlagHolder) -> Any:

@@ -13,8 +13,7 @@ from resunet_lc_jax import metrics
 from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.bootstrap import interval, patient_weights, weighted_scores
 from resunet_lc_jax.figures import class_marks, save
-from resunet_lc_jax.predictions import Predictions, load_predictions
-from tfds_physionet.diagnoses import CLASS_NAMES
+from resunet_lc_jax.predictions import Predictions, check_same_records, load_predictions
 
 COLUMNS = {
     "f_measure": "F-measure",
@@ -91,7 +90,7 @@ def compare(
         here, there = configs[0].get("data", {}).get(key), config.get("data", {}).get(key)
         if here != there:
             raise ValueError(f"splits differ: {key} is {here} in {folders[0]}, {there} in {folder}")
-        _check_same(predictions[0], other, str(folders[0]), str(folder))
+        check_same_records(predictions[0], other, str(folders[0]), str(folder))
     lines = _measure(folders, _model_names(folders, configs), predictions, replicates, seed)
 
     output = Path(output)
@@ -129,42 +128,14 @@ def _sorted_predictions(folder: Path, split: str) -> Predictions:
     return predictions.take(np.argsort(predictions.record_id, kind="stable"))
 
 
-def _check_same(first: Predictions, other: Predictions, here: str, there: str) -> None:
-    if first.record_id.tolist() != other.record_id.tolist():
-        ours, theirs = set(first.record_id.tolist()), set(other.record_id.tolist())
-        raise ValueError(
-            f"records differ: {len(ours - theirs)} only in {here} {_some(ours - theirs)}, "
-            f"{len(theirs - ours)} only in {there} {_some(theirs - ours)}"
-        )
-    for name in ("patient_id", "database"):
-        rows = np.flatnonzero(getattr(first, name) != getattr(other, name))
-        if len(rows):
-            one, two = (str(getattr(p, name)[rows[0]]) for p in (first, other))
-            raise ValueError(
-                f"{name} differs for {len(rows)} records: "
-                f"{first.record_id[rows[0]]} has {one!r} in {here}, {two!r} in {there}"
-            )
-    places = np.argwhere(first.labels != other.labels)
-    if len(places):
-        row, k = places[0]
-        raise ValueError(
-            f"labels differ in {len(places)} places: {first.record_id[row]}, {CLASS_NAMES[k]} is "
-            f"{first.labels[row, k]:d} in {here}, {other.labels[row, k]:d} in {there}"
-        )
-
-
-def _some(names: set[str]) -> str:
-    return f"({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
-
-
 def _model_names(folders: Sequence[Path], configs: Sequence[dict]) -> list[str]:
-    names = [config["model"]["name"] for config in configs]
+    models = [config.get("ensemble", config["model"])["name"] for config in configs]
+    names = models
     for describe in (lambda folder: folder.name, str):
         if len(set(names)) == len(names):
             break
         names = [
-            f"{config['model']['name']} ({describe(folder)})"
-            for folder, config in zip(folders, configs, strict=True)
+            f"{model} ({describe(folder)})" for model, folder in zip(models, folders, strict=True)
         ]
     return names
 

@@ -3,7 +3,7 @@
 import csv
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.challenge_csv import write_challenge_csv
 from resunet_lc_jax.evaluate import record_windows, score_run
 from resunet_lc_jax.windows import score_records
-from resunet_lc_jax.workdir import configure_jax, load_run
+from resunet_lc_jax.workdir import Run, configure_jax, load_run
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.preparation import PreparedSignal, prepare
 from tfds_physionet.records import RecordError, find_records, read_record
@@ -44,9 +44,27 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
     headers = find_records(folder, unique=False)
     configure_jax(config)
     run = load_run(workdir, config)
-    output.mkdir(parents=True, exist_ok=True)
     errors: list[RecordError] = []
-    scored = score_records(
+    decided = (
+        (header, scores, run.thresholds.decide(scores))
+        for header, scores in score_headers(run, headers, errors)
+    )
+    shown = tqdm(decided, "predicting", len(headers), unit="record")
+    return write_predictions(shown, errors, folder, output)
+
+
+def score_headers(
+    run: Run, headers: Sequence[Path], errors: list[RecordError]
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """Returns the scores [26] that a run gives each record that can be read, in their order.
+
+    Args:
+      run: The run.
+      headers: The records' .hea files.
+      errors: Takes the errors of those that can't be read.
+    """
+    config = run.config
+    return score_records(
         _prepared_ahead(headers, errors, variant=config.data.variant),
         score_run(run),
         batch_size=config.eval.batch_size,
@@ -56,12 +74,31 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
         pad=config.data.pad,
         seed=config.seed,
     )
+
+
+def write_predictions(
+    decided: Iterable[tuple[Path, np.ndarray, np.ndarray]],
+    errors: Sequence[RecordError],
+    folder: Path,
+    output: Path,
+) -> int:
+    """Writes the files of `predict`.
+
+    Args:
+      decided: Header, scores [26] and decisions [26] of each record.
+      errors: Of those that could not be read; complete once `decided` is used up.
+      folder: Where the records are.
+      output: Where the files go.
+
+    Returns:
+      The exit status: 0, or 1 if there is no record.
+    """
+    output.mkdir(parents=True, exist_ok=True)
     done = 0
     with replacing(output / "predictions.csv") as beside, beside.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["record", "diagnoses", *CLASS_NAMES])
-        for header, scores in tqdm(scored, "predicting", len(headers), unit="record"):
-            decisions = run.thresholds.decide(scores)
+        for header, scores, decisions in decided:
             name = header.relative_to(folder).with_suffix("")
             write_challenge_csv(
                 output / name.with_suffix(".csv"), name.name, CLASS_COLUMNS, decisions, scores
@@ -106,7 +143,7 @@ def _prepared_ahead(
                 yield header, result
 
 
-def _write_errors(path: Path, errors: list[RecordError], folder: Path) -> None:
+def _write_errors(path: Path, errors: Sequence[RecordError], folder: Path) -> None:
     with replacing(path) as beside, beside.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["record", "field", "reason"])

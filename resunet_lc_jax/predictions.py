@@ -1,12 +1,14 @@
 """A split's predictions as one NPZ file, from which everything reported can be recomputed."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from resunet_lc_jax.atomic import replacing
+from tfds_physionet.diagnoses import CLASS_NAMES
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,54 @@ class Predictions:
         """Returns the given rows: indices or a mask [N]."""
         columns = [field.name for field in fields(self)[:-1]]
         return replace(self, **{name: np.asarray(getattr(self, name))[rows] for name in columns})
+
+
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Returns the records of all parts; the thresholds are the means of theirs."""
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Predictions)[:-1]
+    }
+    return Predictions(**columns, thresholds=np.mean([part.thresholds for part in parts], axis=0))
+
+
+def check_same_records(first: Predictions, other: Predictions, here: str, there: str) -> None:
+    """Checks that two runs' predictions are of the same records, in the same order.
+
+    Args:
+      first: Of one run.
+      other: Of the other.
+      here: What the first is called.
+      there: What the other is called.
+
+    Raises:
+      ValueError: Records, patients, databases or labels differ; the message says in what.
+    """
+    if first.record_id.tolist() != other.record_id.tolist():
+        ours, theirs = set(first.record_id.tolist()), set(other.record_id.tolist())
+        raise ValueError(
+            f"records differ: {len(ours - theirs)} only in {here} {_some(ours - theirs)}, "
+            f"{len(theirs - ours)} only in {there} {_some(theirs - ours)}"
+        )
+    for name in ("patient_id", "database"):
+        rows = np.flatnonzero(getattr(first, name) != getattr(other, name))
+        if len(rows):
+            one, two = (str(getattr(p, name)[rows[0]]) for p in (first, other))
+            raise ValueError(
+                f"{name} differs for {len(rows)} records: "
+                f"{first.record_id[rows[0]]} has {one!r} in {here}, {two!r} in {there}"
+            )
+    places = np.argwhere(first.labels != other.labels)
+    if len(places):
+        row, k = places[0]
+        raise ValueError(
+            f"labels differ in {len(places)} places: {first.record_id[row]}, {CLASS_NAMES[k]} is "
+            f"{first.labels[row, k]:d} in {here}, {other.labels[row, k]:d} in {there}"
+        )
+
+
+def _some(names: set[str]) -> str:
+    return f"({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
 
 
 def save_predictions(path: str | Path, predictions: Predictions) -> None:

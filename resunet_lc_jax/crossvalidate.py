@@ -1,0 +1,126 @@
+"""Cross-validation: each fold is tested by a run that was trained on the others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from resunet_lc_jax import hosts
+from resunet_lc_jax.evaluate import publish
+from resunet_lc_jax.metrics import MACRO_METRICS, score
+from resunet_lc_jax.predictions import Predictions, concatenate, load_predictions
+from resunet_lc_jax.train import train
+from resunet_lc_jax.workdir import configure_jax, hold, load_config, write_json
+from tfds_physionet.plan import NUM_FOLDS
+
+
+def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
+    """Trains and tests a run for each fold, then measures them together.
+
+    The run of fold k in workdir/fold_<k> tests on it, validates on the next one and trains on the
+    others. The same command takes up what was interrupted and skips what is finished. Then
+    crossvalidation.json holds each metric's mean and standard deviation over the folds, and
+    evaluation/test.* all records, each predicted by the run that had not seen it (so that
+    `compare` takes the folder as it takes a run's).
+
+    Args:
+      config: Of the runs; its folds are ignored.
+      workdir: The folder for all of them.
+      folds: The folds to test, two or more.
+
+    Returns:
+      The exit status: 0, or 75 if a signal stopped a run (it is saved then).
+
+    Raises:
+      ValueError: The folds, or a config that selects its test records in another way.
+    """
+    if len(set(folds)) < 2 or not set(folds) <= set(range(1, NUM_FOLDS + 1)):
+        raise ValueError(f"--folds={','.join(map(str, folds))}; give two or more of 1 to 10")
+    for name in ("leave_out", "train_list", "validation_list", "test_list"):
+        if config.data[name]:
+            raise ValueError(f"cross-validation goes by folds; unset config.data.{name}")
+    configure_jax(config)
+    with hold(workdir, config):
+        return _crossvalidate(config, workdir, sorted(set(folds)))
+
+
+def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
+    parts: dict[int, Predictions] = {}
+    for fold in folds:
+        run, its_config = workdir / f"fold_{fold:02d}", _of_fold(config, fold)
+        predictions = run / "evaluation" / "test.npz"
+        if _finished(run, its_config):
+            print(f"fold {fold}: finished before, in {run}")
+        else:
+            print(f"fold {fold}, in {run}")
+            if status := train(its_config, run):
+                return status
+        parts[fold] = load_predictions(predictions)
+    title = f"{config.model.name}, {len(parts)} folds"
+    publish(config, workdir, concatenate(list(parts.values())), split="test", title=title)
+    summary = summarise(parts)
+    if hosts.is_main():
+        write_json(workdir / "crossvalidation.json", summary)
+        print(format_summary(summary), f"written: {workdir / 'crossvalidation.json'}", sep="\n")
+    return 0
+
+
+def _of_fold(config: ConfigDict, fold: int) -> ConfigDict:
+    """The config of the run that tests a fold."""
+    own = config.copy_and_resolve_references()
+    validation = fold % NUM_FOLDS + 1
+    own.data.test_folds = (fold,)
+    own.data.validation_folds = (validation,)
+    own.data.train_folds = tuple(
+        other for other in range(1, NUM_FOLDS + 1) if other not in (fold, validation)
+    )
+    return own
+
+
+def _finished(run: Path, config: ConfigDict) -> bool:
+    """Whether a run was trained to its end, with the same config, and evaluated."""
+    if not (run / "evaluation" / "test.json").is_file():
+        return False
+    return load_config(run, config).to_dict() == config.to_dict()
+
+
+def summarise(parts: dict[int, Predictions]) -> dict:
+    """Measures each fold's test predictions.
+
+    Args:
+      parts: By fold.
+
+    Returns:
+      A JSON-able dict: folds (by number: records and the macro metrics), mean and
+      standard_deviation (by metric, over the folds; n - 1 in the denominator) and pooled (the macro
+      metrics of all records at once).
+    """
+    measured = {
+        fold: score(part.labels, part.scores, part.decisions) for fold, part in parts.items()
+    }
+    values = {key: [measured[fold][key] for fold in parts] for key in MACRO_METRICS}
+    whole = concatenate(list(parts.values()))
+    pooled = score(whole.labels, whole.scores, whole.decisions)
+    return {
+        "folds": {
+            str(fold): {"records": len(part.record_id)}
+            | {key: measured[fold][key] for key in MACRO_METRICS}
+            for fold, part in parts.items()
+        },
+        "mean": {key: float(np.nanmean(of)) for key, of in values.items()},
+        "standard_deviation": {key: float(np.nanstd(of, ddof=1)) for key, of in values.items()},
+        "pooled": {key: pooled[key] for key in MACRO_METRICS},
+    }
+
+
+def format_summary(summary: dict) -> str:
+    """Lays out `summarise` as a table: a row a metric, a column a fold."""
+    folds = summary["folds"]
+    header = "".join(f"{'fold ' + fold:>9}" for fold in folds)
+    lines = [f"  {'':18} {'mean':>7} {'s.d.':>7} {'pooled':>7}{header}"]
+    for key in MACRO_METRICS:
+        numbers = [summary[name][key] for name in ("mean", "standard_deviation", "pooled")]
+        each = "".join(f"{fold[key]:9.3f}" for fold in folds.values())
+        lines.append(f"  {key:18} " + " ".join(f"{number:7.3f}" for number in numbers) + each)
+    return "\n".join(lines)

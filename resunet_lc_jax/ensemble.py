@@ -1,0 +1,192 @@
+"""Several runs as one: the mean of their scores, or the majority of their decisions.
+
+Each run gets the inputs that its own config asks for (leads, sampling rate, length).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from resunet_lc_jax import hosts
+from resunet_lc_jax.evaluate import decide, keep_thresholds, publish, score_stored_run
+from resunet_lc_jax.predict import score_headers, write_predictions
+from resunet_lc_jax.predictions import Predictions, check_same_records
+from resunet_lc_jax.thresholds import Thresholds
+from resunet_lc_jax.workdir import configure_jax, load_run, write_json
+from tfds_physionet.records import RecordError, find_records
+
+VOTES = ("mean", "majority")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs that decide together.
+
+    Attributes:
+      runs: Their folders, at least two.
+      vote: 'mean': the mean score decides, at thresholds of its own; 'majority': what more than
+        half of the runs decide at theirs. The score is the mean in both.
+    """
+
+    runs: tuple[Path, ...]
+    vote: str = "mean"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown vote and for fewer than two different runs."""
+        if self.vote not in VOTES:
+            raise ValueError(f"--vote is {self.vote!r}; choose one of {', '.join(VOTES)}")
+        if len(set(self.runs)) != len(self.runs) or len(self.runs) < 2:
+            listed = ",".join(map(str, self.runs))
+            raise ValueError(f"--runs={listed}: an ensemble is of two different runs or more")
+
+
+def find_ensemble(workdir: Path) -> Ensemble | None:
+    """Returns the ensemble whose evaluation a folder holds, or None."""
+    path = workdir / "config.json"
+    mark = json.loads(path.read_text()).get("ensemble") if path.is_file() else None
+    return Ensemble(tuple(map(Path, mark["runs"])), mark["vote"]) if mark else None
+
+
+def evaluate_ensemble(
+    ensemble: Ensemble, configs: Mapping[Path, ConfigDict], workdir: Path, *, split: str
+) -> dict[str, Any]:
+    """Evaluates runs together, as `evaluate.evaluate` does one.
+
+    The folder then serves `compare` and `predict_ensemble` as a run's does: its config.json is that
+    of the first run, with the ensemble beside it. The mean score's thresholds are chosen on the
+    validation records, like a run's.
+
+    Args:
+      ensemble: The runs.
+      configs: Of each run.
+      workdir: Where to write to; it must not hold a run, or another ensemble.
+      split: As in `evaluate.evaluate`.
+
+    Returns:
+      The report.
+
+    Raises:
+      ValueError: The runs were made for different records, or the folder is taken.
+    """
+    first = configs[ensemble.runs[0]]
+    _check_folder(ensemble, workdir)
+    splits = [split, "validation"] if ensemble.vote == "mean" else [split]
+    (parts, *validation), notes = _score(ensemble, configs, splits)
+    together = combine(parts, ensemble.vote)
+    for scored in validation:
+        together = decide(together, keep_thresholds(first, workdir, combine(scored, "mean")))
+    models = ", ".join(dict.fromkeys(config.model.name for config in configs.values()))
+    name = f"{ensemble.vote} of {len(ensemble.runs)} ({models})"
+    mark = {"name": name, "vote": ensemble.vote, "runs": list(map(str, ensemble.runs))}
+    if hosts.is_main():
+        write_json(workdir / "config.json", first.to_dict() | {"ensemble": mark})
+    return publish(first, workdir, together, split=split, title=name, notes=notes)
+
+
+def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
+    if (workdir / "config.json").is_file() and find_ensemble(workdir) != ensemble:
+        raise ValueError(f"{workdir} holds a run, or another ensemble; give another --workdir")
+
+
+def _score(
+    ensemble: Ensemble, configs: Mapping[Path, ConfigDict], splits: Sequence[str]
+) -> tuple[list[list[Predictions]], list[str]]:
+    """By split, each run's predictions, decided at its own thresholds; and the notes."""
+    parts: list[list[Predictions]] = [[] for _ in splits]
+    notes: dict[str, None] = {}
+    for run in ensemble.runs:
+        found = score_stored_run(configs[run], run, *splits)
+        notes |= dict.fromkeys(found.notes)
+        for of_split, scored in zip(parts, found.scored, strict=True):
+            of_split.append(decide(scored, found.thresholds))
+            check_same_records(of_split[0], of_split[-1], str(ensemble.runs[0]), str(run))
+    return parts, list(notes)
+
+
+def combine(parts: Sequence[Predictions], vote: str) -> Predictions:
+    """Returns the mean scores of several runs on the same records, and what they decide together.
+
+    Args:
+      parts: One run's predictions each, of the same records in the same order.
+      vote: 'majority': the decisions of more than half of the runs; 'mean': those of the mean score
+        at the mean of the runs' thresholds.
+    """
+    scores, decisions = _vote(
+        np.stack([part.scores for part in parts]),
+        np.stack([part.decisions for part in parts]),
+        vote,
+        Thresholds(np.mean([part.thresholds for part in parts], axis=0), "mean of the runs"),
+    )
+    return Predictions(
+        record_id=parts[0].record_id,
+        patient_id=parts[0].patient_id,
+        database=parts[0].database,
+        labels=parts[0].labels,
+        scores=scores,
+        decisions=decisions,
+        thresholds=np.mean([part.thresholds for part in parts], axis=0),
+    )
+
+
+def _vote(
+    scores: np.ndarray, decisions: np.ndarray, vote: str, thresholds: Thresholds
+) -> tuple[np.ndarray, np.ndarray]:
+    """From [runs, ..., 26] scores and decisions to [..., 26] of each."""
+    mean = np.asarray(np.mean(scores, axis=0, dtype=np.float64), np.float32)
+    if vote == "mean":
+        return mean, thresholds.decide(mean)
+    agreeing = np.sum(decisions, axis=0, dtype=np.int64)
+    return mean, np.asarray(2 * agreeing > len(decisions), np.uint8)
+
+
+def predict_ensemble(
+    ensemble: Ensemble,
+    configs: Mapping[Path, ConfigDict],
+    workdir: Path,
+    folder: Path,
+    output: Path,
+) -> int:
+    """Scores every record below a folder with runs together, as `predict.predict` does with one.
+
+    Args:
+      ensemble: The runs.
+      configs: Of each run.
+      workdir: The ensemble's folder; without thresholds in it (it was not evaluated) the mean score
+        decides at the mean of the runs' thresholds.
+      folder: Where the .hea files are, at any depth.
+      output: Where the predictions go.
+
+    Returns:
+      The exit status: 0, or 1 if no record could be read.
+    """
+    _check_folder(ensemble, workdir)
+    headers = find_records(folder, unique=False)
+    scores: list[dict[Path, np.ndarray]] = []
+    errors: dict[Path, RecordError] = {}
+    own: list[Thresholds] = []
+    for number, path in enumerate(ensemble.runs, start=1):
+        configure_jax(configs[path])
+        run = load_run(path, configs[path])
+        unread: list[RecordError] = []
+        scored = score_headers(run, headers, unread)
+        title = f"predicting, run {number} of {len(ensemble.runs)}"
+        scores.append(dict(tqdm(scored, title, len(headers), unit="record")))
+        errors |= {error.path: error for error in unread}
+        own.append(run.thresholds)
+    path = workdir / "thresholds.json"
+    mean = Thresholds(np.mean([run.values for run in own], axis=0), "mean of the runs")
+    chosen = Thresholds.from_json(path) if path.is_file() else mean
+    decided = []
+    for header in headers:
+        if not all(header in run for run in scores):
+            continue
+        each = np.stack([run[header] for run in scores])
+        decisions = np.stack([at.decide(s) for at, s in zip(own, each, strict=True)])
+        decided.append((header, *_vote(each, decisions, ensemble.vote, chosen)))
+    return write_predictions(decided, list(errors.values()), folder, output)
