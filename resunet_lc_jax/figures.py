@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from resunet_lc_jax.atomic import replacing
 from tfds_physionet.diagnoses import CLASS_NAMES
@@ -109,7 +110,7 @@ def class_bars(report: Mapping[str, Any], title: str) -> Figure:
         axes.barh(places, np.nan_to_num(values), color=_INK, alpha=0.75)
         axes.hlines(places, bounds[:, 0], bounds[:, 1], color="black", linewidth=1.2)
         for place in places[np.isnan(values)]:
-            axes.text(0.02, place, "undefined", va="center", color="grey", fontsize=8)
+            axes.text(0.99, place, "undefined", va="center", ha="right", color="grey", fontsize=8)
         axes.axvline(report[key], color="black", linestyle=":", linewidth=1)
         axes.set(title=f"{heading} (macro {report[key]:.3f}, dotted)", xlim=(0, 1))
         axes.grid(axis="x", alpha=0.3)
@@ -127,6 +128,9 @@ def confusion(report: Mapping[str, Any], title: str) -> Figure:
     figure = Figure(figsize=(11, 9.5), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0)
+    for place in range(len(counts)):
+        frame = Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, edgecolor="grey")
+        axes.add_patch(frame)
     for row, column in np.argwhere(percent >= 3):
         shade = "white" if percent[row, column] > 0.6 * percent.max() else "black"
         text = f"{percent[row, column]:.0f}"
@@ -134,7 +138,11 @@ def confusion(report: Mapping[str, Any], title: str) -> Figure:
     places = np.arange(len(CLASS_NAMES))
     axes.set_xticks(places, CLASS_NAMES, rotation=90, fontsize=8)
     axes.set_yticks(places, CLASS_NAMES, fontsize=8)
-    axes.set(xlabel="decided", ylabel="label", title=f"{title}: decisions per label, % of the row")
+    axes.set(
+        xlabel="decided",
+        ylabel="label",
+        title=f"{title}: decisions per label, % of the row (right ones framed)",
+    )
     figure.colorbar(image, ax=axes, shrink=0.6)
     return figure
 
@@ -151,21 +159,27 @@ def class_marks(values: Mapping[str, list[float]], *, name: str, title: str) -> 
     order = np.argsort(-np.nan_to_num(table[0], nan=-1), kind="stable")
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     axes = figure.subplots()
+    places = np.arange(len(order))
     axes.vlines(
-        np.arange(len(order)),
+        places,
         np.fmin.reduce(table[:, order]),
         np.fmax.reduce(table[:, order]),
         color=_FAINT,
         zorder=1,
     )
+    # Side by side within a class, so that equal values do not hide one another.
+    shift = 0.5 / max(len(values), 4) * (np.arange(len(values)) - (len(values) - 1) / 2)
     for number, (model, row) in enumerate(zip(values, table, strict=True)):
         color, shape = _MARKS[number % len(_MARKS)]
         label = f"{model} (macro {np.nanmean(row) if np.isfinite(row).any() else np.nan:.3f})"
         axes.scatter(
-            np.arange(len(order)), row[order], color=color, marker=shape, label=label, s=36
+            places + shift[number], row[order], color=color, marker=shape, label=label, s=30
         )
-    axes.set_xticks(np.arange(len(order)), [CLASS_NAMES[k] for k in order], rotation=60)
-    axes.set(ylabel=name, ylim=(-0.02, 1.02), title=title)
+    for place in places[~np.isfinite(table[:, order]).any(axis=0)]:
+        axes.text(place, 0.02, "undefined", rotation=90, ha="center", color="grey", fontsize=8)
+    names = [CLASS_NAMES[k] for k in order]
+    axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set(ylabel=name, xlim=(-0.7, len(order) - 0.3), ylim=(-0.03, 1.03), title=title)
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=min(len(values), 4), frameon=False)
     return figure
