@@ -3,6 +3,7 @@
   python main.py --config=configs/quickstart.py --workdir=W       no data needed, minutes
   python main.py --config=configs/default.py --config.data.records=DIR --workdir=W
   python main.py --mode=evaluate --workdir=W [--split=test] [--config.data.records=DIR]
+  python main.py --mode=evaluate --workdir=W --leads=2,3,4,6,12
   python main.py --mode=predict --workdir=W --input=DIR --output=OUT
   python main.py --mode=compare --runs=W1,W2,... --output=OUT [--split=test]
   python main.py --mode=crossvalidate --config=C --workdir=W [--folds=1,2,...]
@@ -41,6 +42,7 @@ _VOTE = flags.DEFINE_enum(
     "vote", "mean", ["mean", "majority"], "of several --runs: mean score or majority of decisions"
 )
 _FOLDS = flags.DEFINE_list("folds", list(map(str, range(1, 11))), "crossvalidate: folds to test")
+_LEADS = flags.DEFINE_list("leads", None, "evaluate: sizes of reduced lead sets, as 2,3,4,6,12")
 _TORCH = flags.DEFINE_string(
     "torch_checkpoint", None, "import_torch: a .pt, .pth, .safetensors or .npz file"
 )
@@ -86,11 +88,13 @@ def _run() -> int:
         runs.require_records(_CONFIG.value)
         from resunet_lc_jax.crossvalidate import crossvalidate
 
-        return crossvalidate(_CONFIG.value, _path(_WORKDIR), _fold_numbers())
+        return crossvalidate(_CONFIG.value, _path(_WORKDIR), _numbers(_FOLDS))
     if _MODE.value in ("evaluate", "predict"):
         from resunet_lc_jax import ensemble
 
         if together := _ensemble():
+            if _LEADS.value:
+                raise ValueError("--leads evaluates one run; give its --workdir without --runs")
             configs = {run: _config_of(run) for run in together.runs}
             if _MODE.value == "predict":
                 where = _path(_INPUT), _path(_OUTPUT)
@@ -98,7 +102,12 @@ def _run() -> int:
             ensemble.evaluate_ensemble(together, configs, _path(_WORKDIR), split=_SPLIT.value)
             return 0
     config = _config_of(_path(_WORKDIR))
-    if _MODE.value == "evaluate":
+    if _MODE.value == "evaluate" and _LEADS.value:
+        from resunet_lc_jax.reduced_leads import evaluate_leads
+
+        sizes = _numbers(_LEADS)
+        evaluate_leads(config, _path(_WORKDIR), split=_SPLIT.value, sizes=sizes)
+    elif _MODE.value == "evaluate":
         from resunet_lc_jax.evaluate import evaluate
 
         evaluate(config, _path(_WORKDIR), split=_SPLIT.value)
@@ -131,10 +140,10 @@ def _ensemble() -> Any:
     return Ensemble(tuple(Path(run).expanduser().resolve() for run in _RUNS.value), _VOTE.value)
 
 
-def _fold_numbers() -> list[int]:
-    if wrong := [fold for fold in _FOLDS.value if not fold.isdigit()]:
-        raise ValueError(f"--folds holds {wrong[0]!r}; give numbers from 1 to 10, as 1,2,3")
-    return [int(fold) for fold in _FOLDS.value]
+def _numbers(flag: flags.FlagHolder) -> list[int]:
+    if wrong := [number for number in flag.value if not number.isdigit()]:
+        raise ValueError(f"--{flag.name} holds {wrong[0]!r}; give whole numbers, as 1,2,3")
+    return [int(number) for number in flag.value]
 
 
 def _needed(flag: flags.FlagHolder) -> Any:

@@ -5,7 +5,7 @@ The system is three such networks that vote:
   python main.py --config=configs/isibrno.py --config.data.records=DIR --workdir=W1
   python main.py --config=configs/isibrno.py --config.data.records=DIR --workdir=W2 --config.seed=2
   python main.py --config=configs/isibrno.py --config.data.records=DIR --workdir=W3 --config.seed=3
-  python main.py --mode=evaluate --runs=W1,W2,W3 --vote=majority --output=OUT
+  python main.py --mode=evaluate --runs=W1,W2,W3 --vote=majority --workdir=E
 
 The three differ in their seeds alone and share the folds; the published ones each split anew.
 """
