@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import hosts, metrics, report, thresholds
+from resunet_lc_jax import hosts, report, thresholds
 from resunet_lc_jax.evaluate import ScoreBatch, decide, record_windows, score_run, score_split
 from resunet_lc_jax.lead_sets import lead_mask
 from resunet_lc_jax.selection import check_unseen
 from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.steps import MISSING
 from resunet_lc_jax.workdir import configure_jax, load_run, write_json
+
+_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
 
 
 def evaluate_leads(
@@ -88,11 +90,11 @@ def score_with_leads(
 
 
 def format_leads(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """Lays out reports by lead set as a table: each macro metric with its 95 % interval."""
-    lines = [f"  {'leads':>5}" + "".join(f"{key:>23}" for key in metrics.MACRO_METRICS)]
+    """Lays out reports by lead set as a table: macro metrics with their 95 % intervals."""
+    lines = [f"  {'leads':>5}" + "".join(f"{key:>23}" for key in _COLUMNS)]
     for size, entry in reports.items():
         cells = []
-        for key in metrics.MACRO_METRICS:
+        for key in _COLUMNS:
             low, high = entry["intervals"][key]
             cells.append(f"{entry[key]:.3f} ({low:.3f}-{high:.3f})")
         lines.append(f"  {size:>5}" + "".join(f"{cell:>23}" for cell in cells))
