@@ -21,3 +21,11 @@ def random_batch(seed: int, *, size: int, leads: int = 12, length: int = 128) ->
         "mask": np.ones(size, np.float32),
         "index": np.arange(size, dtype=np.int32),
     }
+
+
+def as_dtype(batch: dict, dtype: str) -> dict:
+    """The batch with its float32 arrays in another type."""
+    return {
+        name: values.astype(dtype) if values.dtype == np.float32 else values
+        for name, values in batch.items()
+    }

@@ -1,53 +1,115 @@
 """One device, a mesh and pmap compute the same training."""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 import pytest
-from batches import random_batch
+from batches import as_dtype, random_batch
 
 from resunet_lc_jax import parallel, steps
+from resunet_lc_jax.checkpoints import Checkpoints
 from resunet_lc_jax.models import create_model
 from resunet_lc_jax.state import TrainState, create_state, init_variables
 
 _MODEL = create_model("res1d_maxpool", width=8)
 
 
-def _train(mode: str, count: int) -> TrainState:
+def train_five_steps(mode: str, count: int, dtype: str, **changes: object) -> TrainState:
     """Five SGD steps (Adam would hide gradients that are scaled wrongly), dropout on."""
-    devices = parallel.choose_devices(mode, jax.devices()[:count])
-    tx = optax.sgd(0.1)
+    with jax.enable_x64(dtype == "float64"):
+        devices = parallel.choose_devices(mode, jax.devices()[:count])
+        model = create_model("res1d_maxpool", width=8, dtype=dtype)
+        tx = optax.sgd(0.1)
+        variables = init_variables(model, seed=0, num_leads=12, length=128)
+        return _continue(create_state(variables, tx), range(5), devices, model, tx, **changes)
+
+
+def _continue(
+    state: TrainState, seeds: range, devices: parallel.Devices, model, tx, **changes: object
+) -> TrainState:
+    dtype = jax.numpy.dtype(model.dtype).name
     step = partial(
         steps.train_step,
-        model=_MODEL.clone(axis_name=devices.axis_name),
+        model=model.clone(axis_name=devices.axis_name),
         tx=tx,
         seed=3,
         axis_name=devices.axis_name,
+        **changes,
     )
     compiled = parallel.compile_train_step(step, devices)
-    variables = init_variables(_MODEL, seed=0, num_leads=12, length=128)
-    state = parallel.place_state(create_state(variables, tx), devices)
-    for seed in range(5):
-        state, metrics = compiled(state, parallel.place_batch(random_batch(seed, size=8), devices))
+    state = parallel.place_state(jax.tree.map(np.array, state), devices)
+    for seed in seeds:
+        batch = as_dtype(random_batch(seed, size=8), dtype)
+        state, metrics = compiled(state, parallel.place_batch(batch, devices))
         assert np.isfinite(metrics["loss"])
-    return jax.device_get(state)
+    return jax.tree.map(np.array, state)
 
 
-@pytest.fixture(scope="module")
-def on_one_device() -> TrainState:
-    return _train("auto", 1)
+_TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+
+
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def on_one_device(request: pytest.FixtureRequest) -> tuple[str, TrainState]:
+    return request.param, train_five_steps("auto", 1, request.param)
 
 
 @pytest.mark.parametrize(("mode", "count"), [("jit", 8), ("pmap", 8), ("auto", 2)])
 def test_several_devices_train_the_same_network_as_one(
-    mode: str, count: int, on_one_device: TrainState
+    mode: str, count: int, on_one_device: tuple[str, TrainState]
 ) -> None:
-    state = _train(mode, count)
+    dtype, expected = on_one_device
+    state = train_five_steps(mode, count, dtype)
     assert int(state.step) == 5
-    # Sums in another order; far above float32's rounding, far below a wrong dropout mask.
-    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5, rtol=1e-5), state, on_one_device)
+    # Sums in another order; far above the rounding, far below a wrong dropout mask.
+    close = partial(np.testing.assert_allclose, atol=_TOLERANCE[dtype], rtol=_TOLERANCE[dtype])
+    jax.tree.map(close, state, expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-10)])
+def test_a_run_goes_on_on_another_number_of_devices(
+    dtype: str, tolerance: float, tmp_path: Path
+) -> None:
+    """Two steps on eight devices, a checkpoint, three steps on two and on one."""
+    with jax.enable_x64(dtype == "float64"):
+        model, tx = create_model("res1d_maxpool", width=8, dtype=dtype), optax.sgd(0.1)
+        variables = init_variables(model, seed=0, num_leads=12, length=128)
+        first = create_state(variables, tx)
+        eight = parallel.choose_devices("pmap", jax.devices())
+        whole = _continue(first, range(5), eight, model, tx)
+        begun = _continue(first, range(2), eight, model, tx)
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.save(parallel.place_state(begun, eight))
+        for mode, count in [("auto", 1), ("jit", 2)]:
+            devices = parallel.choose_devices(mode, jax.devices()[:count])
+            with Checkpoints(tmp_path) as checkpoints:
+                restored = checkpoints.restore(parallel.place_state(begun, devices))
+            found = _continue(restored, range(2, 5), devices, model, tx)
+            close = partial(np.testing.assert_allclose, atol=tolerance, rtol=tolerance)
+            jax.tree.map(close, found, whole)
+
+
+@pytest.mark.parametrize("mode", ["auto", "pmap"])
+def test_the_training_step_lowers_for_cuda(mode: str) -> None:
+    devices = parallel.choose_devices(mode, jax.devices()[: 1 if mode == "auto" else 8])
+    model, tx = create_model("resunet_lc", width=8), optax.adam(1e-3)
+    step = partial(
+        steps.train_step,
+        model=model.clone(axis_name=devices.axis_name),
+        tx=tx,
+        seed=0,
+        axis_name=devices.axis_name,
+    )
+    compiled = parallel.compile_train_step(step, devices)
+    template = jax.eval_shape(
+        lambda: create_state(init_variables(model, seed=0, num_leads=12, length=128), tx)
+    )
+    batch = parallel.place_batch(random_batch(0, size=8), devices)
+    lowered = jax.jit(compiled).trace(template, batch).lower(lowering_platforms=("cuda",))
+    text = lowered.as_text()
+    assert "stablehlo.convolution" in text or "lax.conv" in text
 
 
 @pytest.mark.parametrize(("mode", "count"), [("auto", 1), ("jit", 8), ("pmap", 8)])
