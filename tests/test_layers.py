@@ -41,7 +41,8 @@ def test_only_checkpoints_imports_orbax(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["steps", "state", "optim", "losses", "metrics", "parallel", "models"]
+    "module",
+    ["steps", "state", "optim", "losses", "augmentations", "metrics", "parallel", "models"],
 )
 def test_pure_modules_know_nothing_of_configs_and_loops(repository: Path, module: str) -> None:
     package = repository / "resunet_lc_jax"
