@@ -112,6 +112,5 @@ def test_masking_beats_plain_cross_entropy_on_hidden_labels(tmp_path: Path) -> N
             name: np.nanmean([measured[f"{name}_classes"][k] for k in never])
             for name in ("auprc", "auroc", "f_measure")
         }
-    print(len(never), found)
     assert found[True]["auprc"] > found[False]["auprc"] + 0.05
     assert found[True]["f_measure"] > found[False]["f_measure"] + 0.1
