@@ -13,7 +13,8 @@
 With --runs=W1,W2,... [--vote=mean|majority] evaluate and predict take these runs as an ensemble.
 The same training command, run again, takes an interrupted run up where it stopped.
 Every knob stands in configs/default.py with its unit and reason.
-Exit status: 0 done, 1 nothing could be done, 2 a wrong command, 75 stopped by a signal and saved.
+Exit status: 0 done, 1 nothing could be done or the numbers are not finite, 2 a wrong command,
+75 stopped by a signal and saved.
 """
 
 import os
@@ -57,6 +58,9 @@ def main(argv: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)
     try:
         return _run()
+    except FloatingPointError as error:
+        print(f"main.py: {error}", file=sys.stderr)
+        return 1
     except (ValueError, OSError, ImportError) as error:
         if _TRACEBACK.value:
             raise

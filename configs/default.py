@@ -31,6 +31,15 @@ def get_config() -> ConfigDict:
     config.model.dropout = config_dict.placeholder(float)
     # BatchNorm's running variance: unbiased, as PyTorch keeps it, or biased, as Flax does.
     config.model.unbiased_variance = True
+    # Whether BatchNorm uses its running statistics in training, too, and leaves them as they are:
+    # for fine-tuning on little data, with `init_from`.
+    config.model.freeze_statistics = False
+    # Of activations: 'float32' or 'bfloat16' (half the memory and faster on a GPU). Parameters,
+    # statistics and the loss stay float32.
+    config.model.dtype = "float32"
+    # Whether the backward pass computes activations anew instead of keeping them: less than half
+    # the memory for a third more arithmetic (docs/memory.md).
+    config.model.remat = False
 
     config.data = ConfigDict()
     # A folder with .hea files anywhere below it, or 'simulated'.
@@ -67,8 +76,6 @@ def get_config() -> ConfigDict:
     config.data.train_folds = (1, 2, 3, 4, 5, 6, 7, 8)
     config.data.validation_folds = (9,)
     config.data.test_folds = (10,)
-    # Records held in memory, still serialised (120 kB each at 500 Hz), to draw the next one from.
-    config.data.shuffle_buffer = 4096
     # Processes that prepare records; 0: one a core.
     config.data.workers = 0
 
@@ -96,6 +103,16 @@ def get_config() -> ConfigDict:
     config.train.monitor = "auprc"
     # Gradients of a larger norm (over all parameters) are scaled down to it; 0: never.
     config.train.clip_norm = 0.0
+    # Parts of a batch that go through the network one after the other, their gradients averaged:
+    # a large batch in little memory. BatchNorm normalises each part by itself, unless
+    # model.freeze_statistics is on; then the result is the whole batch's.
+    config.train.accumulate_steps = 1
+    # Decay per step of moving averages of parameters and BatchNorm statistics, for instance 0.999.
+    # With them validation, evaluation, prediction and export use the averages. 0: none are kept.
+    config.train.ema_decay = 0.0
+    # How many steps in a row may be skipped since their loss or gradients are not finite, before
+    # the run stops.
+    config.train.skip_not_finite = 0
     # Steps between two rows in metrics.jsonl.
     config.train.log_every_steps = 50
     # Steps between two checkpoints besides those at each epoch's end; 0: none.

@@ -160,7 +160,9 @@ class Checkpoints:
         """
         parts = {"variables": _abstract(like.variables), "optimizer": _abstract(_optimizer(like))}
         loaded = self._checkpointer.load_checkpointables(step, parts)
-        return TrainState(**loaded["variables"], **loaded["optimizer"])
+        if like.average is None:
+            return TrainState(**loaded["variables"], **loaded["optimizer"])
+        return TrainState(**loaded["optimizer"], average=loaded["variables"])
 
     def restore_variables(self, like: dict[str, Any], step: int | None = None) -> dict[str, Any]:
         """Loads the network's variables alone, whatever the optimiser was.
@@ -178,7 +180,9 @@ class Checkpoints:
 
 
 def _optimizer(state: TrainState) -> dict[str, Any]:
-    return {"step": state.step, "opt_state": state.opt_state}
+    """What only training needs: of a run that keeps averages, the trained variables, too."""
+    trained = {} if state.average is None else state.trained_variables
+    return {"step": state.step, "opt_state": state.opt_state, **trained}
 
 
 def _abstract(tree: Any) -> Any:

@@ -49,7 +49,7 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     model, name = build_model(config), config.model.name
     template = jax.eval_shape(lambda: initial_variables(config, model))
     variables = torch_weights.to_variables(checkpoint.state_dict, template, name)
-    state = create_state(variables, _optimizer(config))
+    state = create_state(variables, _optimizer(config), average=config.train.ema_decay > 0)
     if checkpoint.optimizer is not None:
         mu, nu, count = torch_weights.to_moments(checkpoint.optimizer, template["params"], name)
         opt_state = optax.tree.set(state.opt_state, mu=mu, nu=nu, count=jnp.int32(count))
@@ -110,7 +110,11 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
 def create_template(config: ConfigDict, model: nn.Module) -> TrainState:
     """The shapes and types of a run's state, without computing it."""
     return jax.eval_shape(
-        lambda: create_state(initial_variables(config, model), _optimizer(config))
+        lambda: create_state(
+            initial_variables(config, model),
+            _optimizer(config),
+            average=config.train.ema_decay > 0,
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """Several processes of one run: joining, waiting, agreeing, gathering. With one, all do nothing."""
 
 import os
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -65,3 +66,15 @@ def total(values: np.ndarray) -> np.ndarray:
     if jax.process_count() == 1:
         return values
     return np.asarray(multihost_utils.process_allgather(values)).sum(axis=0).astype(values.dtype)
+
+
+def joined(names: Sequence[str]) -> list[str]:
+    """Returns the processes' names, equally many each, in the processes' order, in every process.
+
+    Of a name at most 256 bytes remain.
+    """
+    if jax.process_count() == 1:
+        return list(names)
+    encoded = np.array([name.encode() for name in names], "S256")
+    gathered = multihost_utils.process_allgather(encoded.view(np.uint8).reshape(-1, 256))
+    return [name.decode(errors="replace") for name in gathered.reshape(-1).view("S256")]

@@ -62,18 +62,23 @@ def choose_devices(mode: str, devices: Sequence[jax.Device] | None = None) -> De
     return Devices(mode, Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,)))
 
 
-def check_batch_size(devices: Devices, batch_size: int, *, name: str) -> None:
+def check_batch_size(devices: Devices, batch_size: int, *, name: str, parts: int = 1) -> None:
     """Raises ValueError if the devices do not divide the batch.
 
     Args:
       devices: The devices of the run.
       batch_size: Examples in a batch.
       name: The config field to name in the error.
+      parts: Into which each device divides its share of a batch.
     """
-    if batch_size < 1 or batch_size % devices.mesh.size:
+    if parts < 1:
+        raise ValueError(f"config.train.accumulate_steps is {parts}; choose 1 or more")
+    divisor = parts * devices.mesh.size
+    if batch_size < 1 or batch_size % divisor:
+        times = f" times {parts} parts (config.train.accumulate_steps)" if parts > 1 else ""
         raise ValueError(
-            f"{name} is {batch_size}, which {devices.mesh.size} devices do not divide; "
-            f"choose a multiple of {devices.mesh.size}"
+            f"{name} is {batch_size}, which {devices.mesh.size} devices{times} do not "
+            f"divide; choose a multiple of {divisor}"
         )
 
 
@@ -96,7 +101,11 @@ def compile_train_step(step: Callable, devices: Devices) -> Callable:
             donate_argnums=0,
             devices=list(devices.mesh.devices),
         )
-    return jax.jit(step, donate_argnums=0)
+    # On CPUs XLA forgets optimisation barriers before it merges equal expressions, which would undo
+    # rematerialisation; it computes the same with the barriers in place.
+    cpu = devices.mesh.devices.flat[0].platform == "cpu"
+    options = {"xla_disable_hlo_passes": "cse_barrier_expander"} if cpu else None
+    return jax.jit(step, donate_argnums=0, compiler_options=options)
 
 
 def compile_eval_step(step: Callable, devices: Devices) -> Callable:

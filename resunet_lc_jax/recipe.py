@@ -65,6 +65,10 @@ def create_recipe(
 
 def check_recipe(config: ConfigDict) -> None:
     """Raises the ValueError that `create_recipe` would raise, before there are any records."""
+    if not 0 <= config.train.ema_decay < 1:
+        raise ValueError(
+            f"config.train.ema_decay is {config.train.ema_decay}; choose 0 (off) to below 1"
+        )
     create_recipe(
         config,
         steps_per_epoch=1,

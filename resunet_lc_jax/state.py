@@ -1,5 +1,6 @@
 """The training state: a pytree of arrays, never stacked over devices."""
 
+from dataclasses import replace
 from typing import Any
 
 import flax
@@ -18,17 +19,25 @@ class TrainState:
       params: The network's parameters.
       batch_stats: BatchNorm's running means and variances.
       opt_state: The optimiser's state.
+      average: Moving averages of params and batch_stats, as `model.apply` takes them; None (no
+        leaves) where the run keeps none.
     """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    average: Any = None
+
+    @property
+    def trained_variables(self) -> dict[str, Any]:
+        """The variables that the optimiser changes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The network's variables, as `model.apply` takes them."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """The variables to score records with: the averages where the run keeps them."""
+        return self.trained_variables if self.average is None else self.average
 
 
 def init_variables(model: nn.Module, *, seed: int, num_leads: int, length: int) -> dict[str, Any]:
@@ -48,11 +57,23 @@ def init_variables(model: nn.Module, *, seed: int, num_leads: int, length: int) 
     return jax.jit(init)(jax.random.key(seed))
 
 
-def create_state(variables: dict[str, Any], tx: optax.GradientTransformation) -> TrainState:
-    """Returns the state at step 0 for these variables and this optimiser."""
-    return TrainState(
+def create_state(
+    variables: dict[str, Any], tx: optax.GradientTransformation, *, average: bool = False
+) -> TrainState:
+    """Returns the state at step 0.
+
+    Args:
+      variables: The network's first variables.
+      tx: The optimiser.
+      average: Whether moving averages of the variables are kept, beginning with these.
+    """
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
         opt_state=tx.init(variables["params"]),
     )
+    if not average:
+        return state
+    # Copies: a step donates the state, and no array can be donated twice.
+    return replace(state, average=jax.tree.map(jnp.copy, state.trained_variables))

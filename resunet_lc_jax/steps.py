@@ -1,6 +1,8 @@
 """The pure training and evaluation steps. Compiled in `parallel`, called by the loops."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -81,11 +83,15 @@ def train_step(
     statistics: str = "record",
     loss: Loss = bce_loss,
     augment: Augment | None = None,
+    accumulate_steps: int = 1,
+    average_decay: float = 0.0,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Takes one optimiser step.
 
     Dropout and augmentation depend on (seed, step, the row's index in the global batch) alone.
+    Where the loss, the gradients' norm or a new BatchNorm statistic is not finite, nothing but the
+    step's number changes.
 
     Args:
       state: The state before the step.
@@ -96,10 +102,13 @@ def train_step(
       statistics: See `normalise`.
       loss: The loss of one batch.
       augment: How the normalised batch is changed, if at all.
+      accumulate_steps: Parts of the batch that go through the network one after the other, their
+        gradients averaged, each with BatchNorm statistics of its own (see `_parts`).
+      average_decay: Of the state's moving averages, see `_moved_average`; unused without them.
       axis_name: The mapped axis over which gradients and metrics are averaged, if any.
 
     Returns:
-      The state after the step, and the scalars loss and gradient_norm.
+      The state after the step, and the scalars loss, gradient_norm and finite (bool).
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     dropout_key, augment_key = jax.random.split(key)
@@ -107,29 +116,77 @@ def train_step(
     if augment is not None:
         inputs = augment(augment_key, inputs)
 
-    def objective(params: dict) -> tuple[jax.Array, dict]:
+    def objective(params: dict, batch_stats: dict, part: Batch) -> tuple[jax.Array, dict]:
         outputs, updates = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            inputs["signal"],
-            inputs["lead_present"],
+            {"params": params, "batch_stats": batch_stats},
+            part["signal"],
+            part["lead_present"],
             train=True,
-            index=inputs["index"],
+            index=part["index"],
             mutable=["batch_stats"],
             rngs={"dropout": dropout_key},
         )
-        return loss(outputs, inputs), dict(updates).get("batch_stats", {})
+        return loss(outputs, part), dict(updates).get("batch_stats", {})
 
-    (value, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+    gradient_of = jax.value_and_grad(objective, has_aux=True)
+    parts = _parts(inputs, accumulate_steps)
+    (value, batch_stats), gradients = gradient_of(state.params, state.batch_stats, parts[0])
+    for part in parts[1:]:
+        # One after the other, or the memory of all parts would be needed at once.
+        part, gradients = jax.lax.optimization_barrier((part, gradients))
+        (term, batch_stats), more = gradient_of(state.params, batch_stats, part)
+        value, gradients = jax.tree.map(jnp.add, (value, gradients), (term, more))
+    value, gradients = jax.tree.map(lambda x: x / len(parts), (value, gradients))
     if axis_name is not None:
         value, gradients, batch_stats = jax.lax.pmean((value, gradients, batch_stats), axis_name)
+
+    norm = optax.tree.norm(gradients)
+    finite = _all_finite((value, norm, batch_stats))
     updates, opt_state = tx.update(gradients, state.opt_state, state.params)
-    after = TrainState(
-        step=state.step + 1,
+    after = replace(
+        state,
         params=optax.apply_updates(state.params, updates),
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    return after, {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
+    if state.average is not None:
+        after = replace(after, average=_moved_average(after, average_decay))
+    after = jax.tree.map(partial(jnp.where, finite), after, state)
+    after = replace(after, step=state.step + 1)
+    return after, {"loss": value, "gradient_norm": norm, "finite": finite}
+
+
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    """Splits a batch into parts of every count-th row.
+
+    So each device finds its share of each part among its own rows, and the parts are the same
+    rows however many devices there are.
+    """
+    if count == 1:
+        return [batch]
+    rows = batch["index"].shape[0]
+    if rows % count:
+        raise ValueError(f"{count} parts do not divide the {rows} rows of a device's batch")
+    split = {k: v.reshape(rows // count, count, *v.shape[1:]) for k, v in batch.items()}
+    return [{k: v[:, number] for k, v in split.items()} for number in range(count)]
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+def _moved_average(state: TrainState, decay: float) -> dict[str, Any]:
+    """The state's averages, moved towards its variables.
+
+    The decay grows to its value as (1 + step) / (10 + step), so that the first, random variables
+    are soon forgotten.
+    """
+    early = (1 + state.step) / (10 + state.step)
+
+    def move(average: jax.Array, new: jax.Array) -> jax.Array:
+        return average + (1 - jnp.minimum(decay, early)).astype(new.dtype) * (new - average)
+
+    return jax.tree.map(move, state.average, state.trained_variables)
 
 
 def eval_step(

@@ -28,6 +28,7 @@ from resunet_lc_jax.recipe import Recipe, check_recipe, create_recipe
 from resunet_lc_jax.selection import Selection, keep_splits
 from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.state import TrainState, create_state
+from resunet_lc_jax.watch import Watch
 from resunet_lc_jax.workdir import build_model, configure_jax, hold, initial_variables
 from resunet_lc_jax.writers import MetricsWriter, read_metrics
 
@@ -76,7 +77,12 @@ class _Job:
 
 def _plan(config: ConfigDict) -> _Job:
     devices = parallel.choose_devices(config.parallel.mode)
-    parallel.check_batch_size(devices, config.train.batch_size, name="config.train.batch_size")
+    parallel.check_batch_size(
+        devices,
+        config.train.batch_size,
+        name="config.train.batch_size",
+        parts=config.train.accumulate_steps,
+    )
     parallel.check_batch_size(devices, config.eval.batch_size, name="config.eval.batch_size")
     check_evaluation(config)
     check_recipe(config)
@@ -121,6 +127,8 @@ def _compile(config: ConfigDict, job: _Job) -> Callable:
         statistics=config.data.statistics,
         loss=job.recipe.loss,
         augment=job.recipe.augment,
+        accumulate_steps=config.train.accumulate_steps,
+        average_decay=config.train.ema_decay,
         axis_name=axis_name,
     )
     return parallel.compile_train_step(step, job.devices)
@@ -130,7 +138,9 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
     """Trains to the end and returns True, or saves and returns False once a stop is asked for."""
     train_step = _compile(config, job)
     score_batch = _validation_scoring(config, job)
-    state = create_state(first_variables(config, job.model), job.recipe.tx)
+    state = create_state(
+        first_variables(config, job.model), job.recipe.tx, average=config.train.ema_decay > 0
+    )
     state = parallel.place_state(state, job.devices)
     total, per_epoch = job.total_steps, job.steps_per_epoch
     say = tqdm.write if hosts.is_main() else _silent
@@ -147,12 +157,22 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
             hosts.wait("metrics")
             history = [r for r in read_metrics(workdir) if f"validation_{METRIC}" in r]
             state, ended = _follow(job.recipe, state, history)
+            watch = Watch(
+                workdir,
+                step=start,
+                allowed=config.train.skip_not_finite,
+                write=writer.write,
+                say=say,
+            )
             batches = _placed_batches(config, job, start)
             alone = jax.process_count() == 1
             number = start
             while True:
                 due = number > 0 and (number % per_epoch == 0 or number == total)
                 stopping = bool(stop) if alone else _every(10, number) and hosts.any_of(bool(stop))
+                checkpoint_due = _every(config.train.checkpoint_every_steps, number)
+                if due or checkpoint_due or stopping:
+                    watch.settle()
                 if due and number not in {row["step"] for row in history} and not stopping:
                     metrics = validate(
                         config,
@@ -166,7 +186,7 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                     state, ended = _follow(job.recipe, state, history)
                     say(_validation_line(number, number / per_epoch, metrics))
                     checkpoints.save(state, metric=metrics[METRIC])
-                elif _every(config.train.checkpoint_every_steps, number):
+                elif checkpoint_due:
                     checkpoints.save(state)
                 if stopping:
                     checkpoints.save(state, wait=True)
@@ -177,11 +197,14 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                     return False
                 if number == total or ended:
                     return True
-                state, values = train_step(state, next(batches))
+                records, batch = next(batches)
+                state, values = train_step(state, batch)
                 number += 1
+                watch.follow(number, values, records)
                 progress.update()
                 if _every(config.train.log_every_steps, number) or number == total:
-                    row = {name: float(value) for name, value in values.items()}
+                    watch.settle()
+                    row = {name: float(values[name]) for name in ("loss", "gradient_norm")}
                     writer.write(number, {"epoch": number / per_epoch, **row})
                     progress.set_postfix_str(_speed(progress, config, row["loss"]), refresh=False)
 
@@ -193,8 +216,10 @@ def _follow(recipe: Recipe, state: TrainState, history: list) -> tuple[TrainStat
     return replace(state, opt_state=opt_state), decision.stop
 
 
-def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[str, jax.Array]]:
-    """Training batches on the devices, two of them always under way."""
+def _placed_batches(
+    config: ConfigDict, job: _Job, start: int
+) -> Iterator[tuple[list[str], dict[str, jax.Array]]]:
+    """Training batches on the devices, two of them always under way, and their records' names."""
     batches = data.training_batches(
         job.builder,
         job.selection.split("train"),
@@ -204,13 +229,12 @@ def _placed_batches(config: ConfigDict, job: _Job, start: int) -> Iterator[dict[
         seed=config.seed,
         pad=config.data.pad,
         start_step=start,
-        shuffle_buffer=config.data.shuffle_buffer,
         process=(jax.process_index(), jax.process_count()),
     )
 
-    def place(batch: dict) -> dict[str, jax.Array]:
-        del batch["record_id"]
-        return parallel.place_batch(batch, job.devices)
+    def place(batch: dict) -> tuple[list[str], dict[str, jax.Array]]:
+        names = [name.decode() for name in batch.pop("record_id")]
+        return names, parallel.place_batch(batch, job.devices)
 
     placed = map(place, batches)
     ahead = deque(islice(placed, 2))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
@@ -37,6 +38,8 @@ CHANGEABLE = (
     "train.steps",
     "train.log_every_steps",
     "train.checkpoint_every_steps",
+    "train.skip_not_finite",
+    "model.remat",
     "parallel.mode",
     "parallel.coordinator",
     "parallel.num_processes",
@@ -72,13 +75,21 @@ def require_records(config: ConfigDict) -> None:
 
 def build_model(config: ConfigDict, *, axis_name: str | None = None) -> nn.Module:
     """Creates the network that a config names."""
+    dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+    if config.model.dtype not in dtypes:
+        raise ValueError(
+            f"config.model.dtype is {config.model.dtype!r}; choose 'float32' or 'bfloat16'"
+        )
     return create_model(
         config.model.name,
         num_classes=NUM_CLASSES,
         num_leads=len(config.data.leads),
         width=config.model.width,
         dropout=config.model.dropout,
+        dtype=dtypes[config.model.dtype],
         unbiased_variance=config.model.unbiased_variance,
+        freeze_statistics=config.model.freeze_statistics,
+        remat=config.model.remat,
         axis_name=axis_name,
     )
 

@@ -38,6 +38,8 @@ def create_model(
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     unbiased_variance: bool = True,
+    freeze_statistics: bool = False,
+    remat: bool = False,
     precision: lax.PrecisionLike = None,
     odd_lead_shift: bool = False,
 ) -> Network:
@@ -52,6 +54,8 @@ def create_model(
         dtype: compute dtype; parameters and statistics stay float32 (float64 with float64).
         axis_name: mapped axis over which the batch is divided, for BatchNorm's statistics.
         unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
+        freeze_statistics: whether BatchNorm's running statistics serve in training, unchanged.
+        remat: whether the backward pass computes activations anew instead of keeping them.
         precision: of convolutions and matrix products, as `jax.lax.Precision`.
         odd_lead_shift: whether the 2-D ablations follow the reference's slip (see `Network`).
 
@@ -69,6 +73,8 @@ def create_model(
         dtype=dtype,
         axis_name=axis_name,
         unbiased_variance=unbiased_variance,
+        freeze_statistics=freeze_statistics,
+        remat=remat,
         precision=precision,
         odd_lead_shift=odd_lead_shift,
     )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics, leaky_relu
+from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, Numerics, leaky_relu, stage
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import ResidualBlock
 
@@ -39,10 +39,11 @@ class ISIBrno(Network):
         self.check_signal(signal)
         numerics = self.numerics
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
-        x = Conv(self.width, (1, 15), stride=2, numerics=numerics, name="conv")(x)
-        x = leaky_relu(BatchNorm(numerics, name="bn")(x, train))
+        x = stage(
+            self, x, train, features=self.width, kernel_size=(1, 15), stride=2, numerics=numerics
+        )
         for i in range(5):
-            x = self.block(ResidualBlock)(self.width, (1, 9), numerics, name=f"rb_{i}")(x, train)
+            x = ResidualBlock(self.width, (1, 9), numerics, name=f"rb_{i}")(x, train)
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train)
         x = SelfAttention(numerics, name="mha")(x[:, 0]).max(axis=1)
         x = jnp.concatenate([x, lead_present.astype(x.dtype)], axis=-1)

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics
+from resunet_lc_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Linear,
+    Numerics,
+    rematerialised,
+)
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 
 # Leads of each view, in the order I II III aVR aVL aVF V1 .. V6:
@@ -49,9 +56,10 @@ class MVMSNet(Network):
             )
         self.check_signal(signal)
         fused = jnp.zeros((), self.dtype)
+        view_net = rematerialised(ViewNet, static_argnums=(2,)) if self.remat else ViewNet
         for i, leads in enumerate(_VIEWS, start=1):
             view = signal[:, leads, :].swapaxes(1, 2)[:, None]  # [B, 1, T, leads of the view]
-            view = ViewNet(self.width, self.numerics, name=f"MyNet{i}")(view, train)
+            view = view_net(self.width, self.numerics, name=f"MyNet{i}")(view, train)
             fused += FuseWeight(self.numerics, name=f"fuse_weight_{i}")(view) * view
         fused = Dropout(self.dropout, name="dropout")(fused, index=index, train=train)
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(fused))

@@ -35,6 +35,9 @@ class Network(nn.Module):
         dtype: compute dtype.
         axis_name: mapped axis over which the batch is divided, for BatchNorm.
         unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
+        freeze_statistics: whether BatchNorm's running statistics serve in training, unchanged.
+        remat: whether the backward pass computes activations anew instead of keeping them: less
+            than half the memory for a third more arithmetic.
         precision: of convolutions and matrix products.
         odd_lead_shift: whether res2d_maxpool and res2d_lc follow the reference's slip: it tests
             the number of leads where the length is meant, which shifts a residual block's
@@ -48,6 +51,8 @@ class Network(nn.Module):
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
     unbiased_variance: bool = True
+    freeze_statistics: bool = False
+    remat: bool = False
     precision: lax.PrecisionLike = None
     odd_lead_shift: bool = False
 
@@ -58,6 +63,8 @@ class Network(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name,
             unbiased_variance=self.unbiased_variance,
+            freeze_statistics=self.freeze_statistics,
+            remat=self.remat,
             precision=self.precision,
         )
 

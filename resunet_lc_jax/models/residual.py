@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Numerics, leaky_relu
+from resunet_lc_jax.models.layers import Conv, Numerics, stage
 
 
 class Stem(nn.Module):
@@ -26,14 +26,16 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
-        conv = Conv(
-            self.features,
-            self.kernel_size,
-            stride=2,
+        return stage(
+            self,
+            x,
+            train,
+            features=self.features,
+            kernel_size=self.kernel_size,
             numerics=self.numerics,
-            name=f"conv{self.suffix}",
+            stride=2,
+            suffix=self.suffix,
         )
-        return leaky_relu(BatchNorm(self.numerics, name=f"bn{self.suffix}")(conv(x), train))
 
 
 class ResidualBlock(nn.Module):
@@ -58,14 +60,16 @@ class ResidualBlock(nn.Module):
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         y = x
         for i, stride in ((1, 2), (2, 1)):
-            conv = Conv(
-                self.features,
-                self.kernel_size,
-                stride=stride,
+            y = stage(
+                self,
+                y,
+                train,
+                features=self.features,
+                kernel_size=self.kernel_size,
                 numerics=self.numerics,
-                name=f"conv{i}",
+                stride=stride,
+                suffix=i,
             )
-            y = leaky_relu(BatchNorm(self.numerics, name=f"bn{i}")(conv(y), train))
 
         odd = x.shape[2] % 2 or (self.odd_lead_shift and x.shape[1] % 2)
         identity = jnp.pad(x, ((0, 0), (0, 0), (1 if odd else 0, 0), (0, 0)))

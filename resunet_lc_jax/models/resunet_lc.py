@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Linear, Numerics, leaky_relu
+from resunet_lc_jax.models.layers import Conv, Linear, Numerics, stage
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import Stem
@@ -66,8 +66,10 @@ class ResUBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps [B, L, T, width] to [B, L, T / 2, width]; 2 ** depth divides T."""
-        x = Conv(self.width, (3, 9), numerics=self.numerics, name="conv1")(x)
-        x = leaky_relu(BatchNorm(self.numerics, name="bn1")(x, train))
+        numerics = self.numerics
+        x = stage(
+            self, x, train, features=self.width, kernel_size=(3, 9), numerics=numerics, suffix=1
+        )
 
         y, encoded = x, []
         for i in range(self.depth):
@@ -95,12 +97,13 @@ class Unit(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps [B, L, T, C] to [B, L, T', features]."""
-        conv = Conv(
-            self.features,
-            (3, 9),
+        return stage(
+            self,
+            x,
+            train,
+            features=self.features,
+            kernel_size=(3, 9),
+            numerics=self.numerics,
             stride=self.stride,
             transposed=self.transposed,
-            numerics=self.numerics,
-            name="conv",
         )
-        return leaky_relu(BatchNorm(self.numerics, name="bn")(conv(x), train))

@@ -8,7 +8,14 @@ Communications 11, 1760 (2020). The Keras original has a ReLU after the first Ba
 import jax
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics
+from resunet_lc_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Linear,
+    Numerics,
+    rematerialised,
+)
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 
 _KERNEL = 17
@@ -43,10 +50,11 @@ class RibeiroResNet(Network):
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
         x = Conv(self.width, (_KERNEL,), numerics=self.numerics, name="conv1")(x)
         x = y = BatchNorm(self.numerics, name="bn1")(x, train)
+        kind = rematerialised(Block, static_argnums=(3,)) if self.remat else Block
         for i, (sixteenths, factor) in enumerate(zip(_SIXTEENTHS, _FACTORS, strict=True)):
             features = self.width * sixteenths // 16
-            block = Block(features, factor, self.dropout, self.numerics, name=f"resblock1d_{i}")
-            x, y = block(x, y, train=train, index=index)
+            block = kind(features, factor, self.dropout, self.numerics, name=f"resblock1d_{i}")
+            x, y = block(x, y, train, index)
         x = x.swapaxes(2, 3).reshape(x.shape[0], -1)  # channel first, as PyTorch flattens
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="lin")(x))
 
@@ -61,7 +69,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, y: jax.Array, *, train: bool, index: jax.Array | None
+        self, x: jax.Array, y: jax.Array, train: bool, index: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         """Maps x and y, each [B, 1, T, C], to two of [B, 1, T / factor, features]."""
         batch, leads, length, channels = y.shape
