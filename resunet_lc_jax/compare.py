@@ -135,7 +135,8 @@ def _model_names(folders: Sequence[Path], configs: Sequence[dict]) -> list[str]:
         if len(set(names)) == len(names):
             break
         names = [
-            f"{model} ({describe(folder)})" for model, folder in zip(models, folders, strict=True)
+            f"{model} ({describe(folder)})" if models.count(model) > 1 else model
+            for model, folder in zip(models, folders, strict=True)
         ]
     return names
 

@@ -84,8 +84,10 @@ def test_latex_is_escaped_and_figures_are_drawn(make_run, tmp_path):
 
 def test_runs_of_one_model_are_told_apart_by_their_folders(make_run, tmp_path):
     runs = [make_run("a", _predictions(0.3)), make_run("b", _predictions(0.2))]
+    runs += [make_run("c", _predictions(0.1), model="res1d_maxpool")]
     table = compare(runs, tmp_path / "out", replicates=10)
-    assert "| resunet_lc (a) |" in table and "| resunet_lc (b) |" in table
+    for name in ("resunet_lc (a)", "resunet_lc (b)", "res1d_maxpool"):
+        assert f"| {name} |" in table
 
 
 def test_runs_that_differ_in_split_records_patients_or_labels_are_refused(make_run, tmp_path):
