@@ -22,6 +22,7 @@ from tfds_physionet.physionet2021.physionet2021_dataset_builder import (
     Physionet2021Config,
 )
 from tfds_physionet.preparation import STANDARD_LEADS, PreparedSignal
+from tfds_physionet.shards import RecordReader
 
 DATASET = "physionet2021"
 
@@ -91,7 +92,6 @@ def training_batches(
     seed: int,
     pad: str = "right",
     start_step: int = 0,
-    shuffle_buffer: int = 2048,
     process: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields shuffled, randomly cropped batches, epoch after epoch, without end.
@@ -108,9 +108,7 @@ def training_batches(
       seed: Seed of order and crops.
       pad: The side of the padding: 'right' or 'left'.
       start_step: The step of the first batch that is yielded.
-      shuffle_buffer: Records held, still serialised, to draw from.
-      process: (p, P): yield the p-th of P equal parts of each batch. The records of the others
-        are read past, not decoded.
+      process: (p, P): yield the p-th of P equal parts of each batch; nothing else is read.
 
     Yields:
       The arrays of `steps.Batch`, and record_id [B].
@@ -121,21 +119,17 @@ def training_batches(
     rows = lead_rows(leads)
     epoch, skipped = divmod(start_step, steps_per_epoch)
     while True:
-        epoch_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]) >> 1
+        randomness = np.random.default_rng([seed, epoch])
+        crop_seed = int(randomness.integers(2**31))
+        order = randomness.permutation(len(records))[: steps_per_epoch * batch_size]
+        own = order.reshape(steps_per_epoch, batch_size)[skipped:, first : first + part]
 
-        def example(features: Mapping, epoch_seed: int = epoch_seed) -> dict:
-            return _crop(features, length=length, rows=rows, pad=pad, seed=epoch_seed)
+        def example(features: Mapping, seed: int = crop_seed) -> dict:
+            return _crop(features, length=length, rows=rows, pad=pad, seed=seed)
 
-        serialised = _read(builder, records, shuffle_seed=epoch_seed).shuffle(
-            shuffle_buffer, seed=epoch_seed, reshuffle_each_iteration=False
-        )
-        here = serialised.take(steps_per_epoch * batch_size).skip(skipped * batch_size)
-        if process[1] > 1:
-            here = here.enumerate()
-            here = here.filter(lambda n, _: (n % batch_size) // part == process[0])
-            here = here.map(lambda _, features: features)
         batches = (
-            here.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            _read(builder, records, own)
+            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(part, drop_remainder=True)
             .prefetch(2)
         )
@@ -146,9 +140,18 @@ def training_batches(
         epoch, skipped = epoch + 1, 0
 
 
-def stored_records(builder: tfds.core.DatasetBuilder, records: Split) -> Iterator[StoredRecord]:
-    """Yields each of these records once, whole, in the stored order."""
-    for features in _read(builder, records).prefetch(16).as_numpy_iterator():
+def stored_records(
+    builder: tfds.core.DatasetBuilder, records: Split, *, process: tuple[int, int] = (0, 1)
+) -> Iterator[StoredRecord]:
+    """Yields each of these records once, whole, in the stored order.
+
+    Args:
+      builder: The prepared data set.
+      records: Those to read.
+      process: (p, P): yield every P-th record, from the p-th; nothing else is read.
+    """
+    rows = np.arange(len(records))[process[0] :: process[1], None]
+    for features in _read(builder, records, rows).prefetch(16).as_numpy_iterator():
         signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
         yield StoredRecord(
             record_id=features["record_id"].decode(),
@@ -165,28 +168,33 @@ def stored_records(builder: tfds.core.DatasetBuilder, records: Split) -> Iterato
         )
 
 
-def _read(
-    builder: tfds.core.DatasetBuilder, records: Split, shuffle_seed: int | None = None
-) -> tf.data.Dataset:
-    """Reads records with the signal still as bytes; shuffles the order of the files if seeded."""
-    stored = builder.as_dataset(
-        split="+".join(f"fold_{fold}" for fold in records.folds),
-        shuffle_files=shuffle_seed is not None,
-        decoders={"signal": tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(
-            shuffle_seed=shuffle_seed,
-            shuffle_reshuffle_each_iteration=False,
-            try_autocache=False,
-            skip_prefetch=True,
-        ),
+def _read(builder: tfds.core.DatasetBuilder, records: Split, rows: np.ndarray) -> tf.data.Dataset:
+    """Reads the records in the given rows [steps, at once] of the table, the signal as bytes.
+
+    Each is read from its place: an epoch is shuffled exactly, a run is taken up at any step
+    without reading what came before, and a host reads what it trains on, nothing else.
+    """
+    table = records.table
+    reader = RecordReader(Path(builder.data_dir))
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+        places = zip(table.file[numbers], table.offset[numbers], table.size[numbers], strict=True)
+        return np.array([reader.read(*place) for place in places], dtype=object)
+
+    def example(serialised: tf.Tensor) -> dict:
+        signal_as_bytes = {"signal": tfds.decode.SkipDecoding()}
+        return builder.info.features.deserialize_example(serialised, decoders=signal_as_bytes)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(rows)
+        .map(
+            lambda numbers: tf.ensure_shape(tf.numpy_function(read, [numbers], tf.string), [None]),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        .unbatch()
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     )
-    if records.whole:
-        return stored
-    names = tf.constant(records.table.record_id)
-    wanted = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(names, tf.ones_like(names, tf.bool)), False
-    )
-    return stored.filter(lambda features: wanted[features["record_id"]])
 
 
 def _crop(features: Mapping, *, length: int, rows: np.ndarray, pad: str, seed: int) -> dict:

@@ -74,16 +74,15 @@ def score_split(
       score_batch: From a batch of windows to scores.
       windows: 'all', 'first' or 'random'; see `windows.window_starts`.
     """
-    process, processes = jax.process_index(), jax.process_count()
-    seen: list[tuple[str, str, str, np.ndarray]] = []
+    process = (jax.process_index(), jax.process_count())
     scores = np.zeros((len(records), NUM_CLASSES), np.float32)
 
     def mine() -> Iterator[tuple[int, PreparedSignal]]:
-        stored = data.stored_records(builder, records)
-        for number, record in enumerate(tqdm(stored, records.name, len(records), leave=False)):
-            seen.append((record.record_id, record.patient_id, record.database, record.labels))
-            if number % processes == process:
-                yield number, record.prepared
+        numbers = range(len(records))[process[0] :: process[1]]
+        stored = data.stored_records(builder, records, process=process)
+        bar = tqdm(stored, records.name, len(numbers), leave=False, disable=not hosts.is_main())
+        for number, record in zip(numbers, bar, strict=True):
+            yield number, record.prepared
 
     for number, found in score_records(
         mine(),
@@ -96,15 +95,15 @@ def score_split(
         seed=config.seed,
     ):
         scores[number] = found
-    record_id, patient_id, database, labels = map(np.array, zip(*seen, strict=True))
+    table = records.table
     undecided = Predictions(
-        record_id=record_id,
-        patient_id=patient_id,
-        database=database,
-        labels=labels,
+        record_id=table.record_id,
+        patient_id=table.patient_id,
+        database=table.database,
+        labels=table.labels,
         scores=hosts.total(scores),
-        decisions=np.zeros_like(labels),
-        thresholds=np.zeros(labels.shape[1]),
+        decisions=np.zeros_like(table.labels),
+        thresholds=np.zeros(NUM_CLASSES),
     )
     return decide(undecided, Thresholds.fixed())
 

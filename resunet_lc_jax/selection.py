@@ -27,14 +27,10 @@ class Split:
     Attributes:
       name: What it is called.
       table: Their rows of the table, in the stored order.
-      folds: The folds that hold them.
-      whole: Whether the folds hold no others, so that nothing needs to be filtered.
     """
 
     name: str
     table: RecordTable
-    folds: tuple[int, ...]
-    whole: bool
 
     def __len__(self) -> int:
         """The number of records."""
@@ -71,9 +67,7 @@ class Selection:
             rows = self.rows[name]
         if not rows.any():
             raise ValueError(f"no record is left for {name}; see config.data, which selects them")
-        held = np.unique(self.table.fold[rows])
-        whole = np.count_nonzero(np.isin(self.table.fold, held)) == np.count_nonzero(rows)
-        return Split(name, self.table.take(rows), tuple(held.tolist()), whole)
+        return Split(name, self.table.take(rows))
 
 
 def select(table: RecordTable, config: ConfigDict) -> Selection:

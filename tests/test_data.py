@@ -39,7 +39,6 @@ def _batches(
         "length": 512,
         "leads": STANDARD_LEADS,
         "seed": seed,
-        "shuffle_buffer": 20,
     }
     return data.training_batches(builder, records, **(options | changes))
 
@@ -63,6 +62,16 @@ def test_an_epoch_visits_each_record_once_in_its_own_order(builder, train) -> No
     assert len(set(first)) == len(first) == 16 * steps_per_epoch
     assert len(set(second)) == len(second)
     assert (first != second).any()
+
+
+def test_each_of_several_processes_reads_its_own_part_of_the_same_batches(builder, train) -> None:
+    whole = list(islice(_batches(builder, train), 3))
+    for process in range(4):
+        parts = list(islice(_batches(builder, train, process=(process, 4)), 3))
+        rows = slice(4 * process, 4 * process + 4)
+        for batch, part in zip(whole, parts, strict=True):
+            for name in batch:
+                np.testing.assert_array_equal(part[name], batch[name][rows], err_msg=name)
 
 
 def test_another_seed_gives_another_order(builder, train) -> None:

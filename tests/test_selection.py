@@ -8,7 +8,7 @@ import pytest
 
 from configs import default
 from resunet_lc_jax import data
-from resunet_lc_jax.selection import SPLITS, Selection, check_unseen, keep_splits, select
+from resunet_lc_jax.selection import SPLITS, Selection, Split, check_unseen, keep_splits, select
 from tfds_physionet.table import RecordTable, read_table
 
 COUNT = 200
@@ -24,6 +24,9 @@ def _table(**columns) -> RecordTable:
         "patient_id": names.copy(),
         "signal_hash": np.char.add("hash of ", names),
         "labels": np.zeros((COUNT, 26), np.uint8),
+        "file": np.full(COUNT, "nowhere"),
+        "offset": np.arange(COUNT),
+        "size": np.ones(COUNT, np.int64),
     }
     return RecordTable(**(whole | columns))
 
@@ -38,6 +41,10 @@ def _names(selection: Selection, split: str) -> set[str]:
     return set(selection.split(split).table.record_id.tolist())
 
 
+def _folds(split: Split) -> set[int]:
+    return set(split.table.fold.tolist())
+
+
 def _write(path: Path, names: list[str], header: str = "record") -> str:
     path.write_text("\n".join([header, *names]) + "\n")
     return str(path)
@@ -47,7 +54,7 @@ def test_folds_serve_as_the_field_has_it() -> None:
     selection = _select()
     for split, folds in (("train", range(1, 9)), ("validation", (9,)), ("test", (10,))):
         chosen = selection.split(split)
-        assert chosen.folds == tuple(folds) and chosen.whole
+        assert _folds(chosen) == set(folds)
         assert len(chosen) == 20 * len(folds)
     assert len(selection.split("all")) == COUNT
     assert _names(selection, "fold_10") == _names(selection, "test")
@@ -82,7 +89,7 @@ def test_an_unknown_split_is_refused_with_the_known_ones() -> None:
 def test_databases_are_chosen_by_name() -> None:
     only = _select(only_databases=("a,c",))
     assert set(only.split("all").table.database) == {"a", "c"}
-    assert len(only.split("train")) == 80 and not only.split("train").whole
+    assert len(only.split("train")) == 80
     without = _select(except_databases=("a", "c"))
     assert _names(without, "test") == _names(_select(), "test") - _names(only, "test")
 
@@ -91,7 +98,7 @@ def test_a_left_out_database_tests_and_all_others_train() -> None:
     selection = _select(leave_out=("c",))
     assert set(selection.split("test").table.database) == {"c"}
     assert len(selection.split("test")) == COUNT / 4
-    assert selection.split("validation").folds == (9,)
+    assert _folds(selection.split("validation")) == {9}
     assert _names(selection, "train") == (
         _names(selection, "all") - _names(selection, "test") - _names(_select(), "validation")
     )
@@ -116,7 +123,7 @@ def test_lists_name_the_records_of_each_split(tmp_path: Path) -> None:
     assert _names(selection, "train") == {"R001", "R002", "R003"}
     assert _names(selection, "validation") == {"R190"}
     assert _names(selection, "test") == {"R000", "R199"}
-    assert selection.split("test").folds == (1, 10)
+    assert _folds(selection.split("test")) == {1, 10}
     assert selection.notes == ()
 
 
@@ -213,7 +220,6 @@ def test_the_streams_hold_the_selected_records_and_no_others(simulated_data: Pat
             leads=("I",),
             seed=0,
             start_step=start_step,
-            shuffle_buffer=20,
         )
 
     stream, steps = batches(0), len(train) // 16

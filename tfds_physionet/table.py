@@ -1,7 +1,7 @@
 """records.csv, beside a build's data: what is chosen by without reading a signal."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -9,8 +9,19 @@ import numpy as np
 
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.plan import PlannedRecord
+from tfds_physionet.shards import locate_records
 
-COLUMNS = ("record", "database", "fold", "patient_id", "signal_hash", "diagnoses")
+COLUMNS = (
+    "record",
+    "database",
+    "fold",
+    "patient_id",
+    "signal_hash",
+    "diagnoses",
+    "file",
+    "offset",
+    "bytes",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +35,9 @@ class RecordTable:
         patient_id: [N] str.
         signal_hash: [N] str, equal where the signals are.
         labels: [N, 26] uint8.
+        file: [N] str, the TFRecord file beside the table that holds the record.
+        offset: [N] int64, where in the file the serialised example starts, in bytes.
+        size: [N] int64, its length in bytes.
     """
 
     record_id: np.ndarray
@@ -32,14 +46,23 @@ class RecordTable:
     patient_id: np.ndarray
     signal_hash: np.ndarray
     labels: np.ndarray
+    file: np.ndarray
+    offset: np.ndarray
+    size: np.ndarray
 
     def take(self, rows: np.ndarray) -> "RecordTable":
         """Returns the given rows: indices or a mask [N]."""
         return RecordTable(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def write_table(path: Path, folds: Iterable[Iterable[PlannedRecord]]) -> None:
-    """Writes one row a record; `diagnoses` holds the abbreviations of the scored classes."""
+def write_table(path: Path, folds: Sequence[Iterable[PlannedRecord]]) -> None:
+    """Writes one row a record; `diagnoses` holds the abbreviations of the scored classes.
+
+    Args:
+        path: Beside the TFRecord files of the build.
+        folds: The records of each, in the stored order.
+    """
+    places = locate_records(path.parent, len(folds))
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -47,7 +70,7 @@ def write_table(path: Path, folds: Iterable[Iterable[PlannedRecord]]) -> None:
             for record in fold:
                 writer.writerow(
                     [record.record_id, record.database, number, record.patient_id]
-                    + [record.signal_hash, "|".join(record.diagnoses)]
+                    + [record.signal_hash, "|".join(record.diagnoses), *next(places)]
                 )
 
 
@@ -66,8 +89,12 @@ def read_table(path: Path) -> RecordTable:
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     if tuple(rows[0]) != COLUMNS:
-        raise ValueError(f"{path}: the columns are {', '.join(rows[0])}, not {', '.join(COLUMNS)}")
-    record_id, database, fold, patient_id, signal_hash, diagnoses = zip(*rows[1:], strict=True)
+        raise ValueError(
+            f"{path}: the columns are {', '.join(rows[0])}, not {', '.join(COLUMNS)}; remove "
+            f"{path.parent} and prepare it again"
+        )
+    columns = dict(zip(COLUMNS, zip(*rows[1:], strict=True), strict=True))
+    record_id, diagnoses = columns["record"], columns["diagnoses"]
     number = {name: k for k, name in enumerate(CLASS_NAMES)}
     labels = np.zeros((len(record_id), len(CLASS_NAMES)), np.uint8)
     for row, names in enumerate(diagnoses):
@@ -77,9 +104,12 @@ def read_table(path: Path) -> RecordTable:
             labels[row, number[name]] = 1
     return RecordTable(
         record_id=np.array(record_id),
-        database=np.array(database),
-        fold=np.array(fold, dtype=np.int64),
-        patient_id=np.array(patient_id),
-        signal_hash=np.array(signal_hash),
+        database=np.array(columns["database"]),
+        fold=np.array(columns["fold"], dtype=np.int64),
+        patient_id=np.array(columns["patient_id"]),
+        signal_hash=np.array(columns["signal_hash"]),
         labels=labels,
+        file=np.array(columns["file"]),
+        offset=np.array(columns["offset"], dtype=np.int64),
+        size=np.array(columns["bytes"], dtype=np.int64),
     )
