@@ -165,7 +165,8 @@ def get_config() -> ConfigDict:
     # 'fixed': windows as above; 'random': one at random, as the published evaluation does.
     config.eval.crop = "fixed"
     # Chosen per class on the validation folds: 'f1' (best F1), 'f1_grid' (among 0, 0.01, .. 1),
-    # 'challenge' (best challenge metric) or 'fixed' (0.5).
+    # 'reference' (that, by the published rule), 'challenge' (best challenge metric) or
+    # 'fixed' (0.5).
     config.eval.thresholds = "f1"
 
     # Whether records with another fingerprint than the run's own may be evaluated.
@@ -177,6 +178,8 @@ def get_config() -> ConfigDict:
     # 'auto': jit on one device, pmap on several of one process, jit over a mesh on several
     # processes; or 'jit' (mesh) or 'pmap'.
     config.parallel.mode = "auto"
+    # BatchNorm's statistics: of the 'global' batch, or under pmap of each 'device' (PyTorch's DDP).
+    config.parallel.batch_statistics = "global"
     # Several processes: address:port of process 0, their number, and which one this is. Unset,
     # they find each other under SLURM (srun) and Open MPI (mpirun).
     config.parallel.coordinator = config_dict.placeholder(str)

@@ -1,35 +1,29 @@
 """The training loop: restore, validate, save, next batch, step."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 import jax
-import numpy as np
-import tensorflow_datasets as tfds
-from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import data, hosts, optim, parallel, preemption, provenance, steps
+from resunet_lc_jax import hosts, optim, preemption, provenance
 from resunet_lc_jax.checkpoints import METRIC, Checkpoints
-from resunet_lc_jax.evaluate import (
-    check_evaluation,
-    choose_thresholds,
-    compile_scoring,
-    evaluate,
-    validate,
+from resunet_lc_jax.evaluate import choose_thresholds, evaluate, validate
+from resunet_lc_jax.job import (
+    Job,
+    compile_training,
+    compile_validation,
+    describe,
+    first_state,
+    placed_batches,
+    plan_job,
 )
-from resunet_lc_jax.exchange import first_variables
-from resunet_lc_jax.recipe import Recipe, check_recipe, create_recipe
-from resunet_lc_jax.selection import Selection, keep_splits
-from resunet_lc_jax.sources import open_records
-from resunet_lc_jax.state import TrainState, create_state
+from resunet_lc_jax.recipe import Recipe
+from resunet_lc_jax.selection import keep_splits
+from resunet_lc_jax.state import TrainState
 from resunet_lc_jax.watch import Watch
-from resunet_lc_jax.workdir import build_model, configure_jax, hold, initial_variables
+from resunet_lc_jax.workdir import configure_jax, hold
 from resunet_lc_jax.writers import MetricsWriter, read_metrics
 
 
@@ -49,7 +43,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
       ValueError: The config, the data or the folder do not fit; the message says what to change.
     """
     configure_jax(config)
-    job = _plan(config)
+    job = plan_job(config)
     with hold(workdir, config):
         if hosts.is_main():
             keep_splits(workdir / "splits.csv", job.selection)
@@ -61,90 +55,14 @@ def train(config: ConfigDict, workdir: Path) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a config comes to, checked, before any file is written."""
-
-    devices: parallel.Devices
-    model: nn.Module
-    recipe: Recipe
-    builder: tfds.core.DatasetBuilder
-    selection: Selection
-    records: int
-    steps_per_epoch: int
-    total_steps: int
-
-
-def _plan(config: ConfigDict) -> _Job:
-    devices = parallel.choose_devices(config.parallel.mode)
-    parallel.check_batch_size(
-        devices,
-        config.train.batch_size,
-        name="config.train.batch_size",
-        parts=config.train.accumulate_steps,
-    )
-    parallel.check_batch_size(devices, config.eval.batch_size, name="config.eval.batch_size")
-    check_evaluation(config)
-    check_recipe(config)
-    data.variant(config.data.variant)
-    data.lead_rows(config.data.leads)
-    model = build_model(config)
-    jax.eval_shape(partial(initial_variables, config, model))  # a length that does not fit
-    builder, selection = open_records(config.data)
-    records = len(selection.split("train"))
-    steps_per_epoch = records // config.train.batch_size
-    if steps_per_epoch == 0:
-        raise ValueError(
-            f"config.train.batch_size is {config.train.batch_size}, but only "
-            f"{records} records train; choose a smaller batch"
-        )
-    training = selection.split("train").table
-    return _Job(
-        devices=devices,
-        model=model,
-        recipe=create_recipe(
-            config,
-            steps_per_epoch=steps_per_epoch,
-            sampling_rate=data.variant(config.data.variant).sampling_rate,
-            labels=training.labels,
-            databases=training.database,
-        ),
-        builder=builder,
-        selection=selection,
-        records=records,
-        steps_per_epoch=steps_per_epoch,
-        total_steps=config.train.steps or config.train.epochs * steps_per_epoch,
-    )
-
-
-def _compile(config: ConfigDict, job: _Job) -> Callable:
-    axis_name = job.devices.axis_name
-    step = partial(
-        steps.train_step,
-        model=job.model.clone(axis_name=axis_name),
-        tx=job.recipe.tx,
-        seed=config.seed,
-        statistics=config.data.statistics,
-        loss=job.recipe.loss,
-        augment=job.recipe.augment,
-        accumulate_steps=config.train.accumulate_steps,
-        average_decay=config.train.ema_decay,
-        axis_name=axis_name,
-    )
-    return parallel.compile_train_step(step, job.devices)
-
-
-def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopRequest) -> bool:
+def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequest) -> bool:
     """Trains to the end and returns True, or saves and returns False once a stop is asked for."""
-    train_step = _compile(config, job)
-    score_batch = _validation_scoring(config, job)
-    state = create_state(
-        first_variables(config, job.model), job.recipe.tx, average=config.train.ema_decay > 0
-    )
-    state = parallel.place_state(state, job.devices)
+    train_step = compile_training(config, job)
+    scoring = compile_validation(config, job)
+    state = first_state(config, job)
     total, per_epoch = job.total_steps, job.steps_per_epoch
     say = tqdm.write if hosts.is_main() else _silent
-    say("\n".join([*job.selection.notes, _summary(config, job, state)]))
+    say("\n".join([*job.selection.notes, describe(config, job, state)]))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
@@ -164,7 +82,7 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                 write=writer.write,
                 say=say,
             )
-            batches = _placed_batches(config, job, start)
+            batches = placed_batches(config, job, start)
             alone = jax.process_count() == 1
             number = start
             while True:
@@ -178,7 +96,7 @@ def _loop(config: ConfigDict, workdir: Path, job: _Job, stop: preemption.StopReq
                         config,
                         job.builder,
                         job.selection.split("validation"),
-                        partial(score_batch, state.variables),
+                        scoring(state.variables),
                     )
                     row = {f"validation_{k}": v for k, v in metrics.items()}
                     writer.write(number, row)
@@ -216,62 +134,12 @@ def _follow(recipe: Recipe, state: TrainState, history: list) -> tuple[TrainStat
     return replace(state, opt_state=opt_state), decision.stop
 
 
-def _placed_batches(
-    config: ConfigDict, job: _Job, start: int
-) -> Iterator[tuple[list[str], dict[str, jax.Array]]]:
-    """Training batches on the devices, two of them always under way, and their records' names."""
-    batches = data.training_batches(
-        job.builder,
-        job.selection.split("train"),
-        batch_size=config.train.batch_size,
-        length=config.data.length,
-        leads=config.data.leads,
-        seed=config.seed,
-        pad=config.data.pad,
-        start_step=start,
-        process=(jax.process_index(), jax.process_count()),
-    )
-
-    def place(batch: dict) -> tuple[list[str], dict[str, jax.Array]]:
-        names = [name.decode() for name in batch.pop("record_id")]
-        return names, parallel.place_batch(batch, job.devices)
-
-    placed = map(place, batches)
-    ahead = deque(islice(placed, 2))
-    while True:
-        yield ahead.popleft()
-        ahead.append(next(placed))
-
-
-def _validation_scoring(config: ConfigDict, job: _Job) -> Callable:
-    """From (variables, NumPy batch) to scores; each process on its own devices, in its own time."""
-    here = parallel.choose_devices(config.parallel.mode, jax.local_devices())
-    score_batch = compile_scoring(job.model, here, statistics=config.data.statistics)
-    if here == job.devices:
-        return score_batch
-
-    def score_here(variables: dict, batch: dict) -> np.ndarray:
-        return score_batch(parallel.place_state(variables, here), batch)
-
-    return score_here
-
-
 def _silent(text: str) -> None:
     """Prints nothing: what the processes but the first say."""
 
 
 def _every(interval: int, number: int) -> bool:
     return bool(interval) and number > 0 and number % interval == 0
-
-
-def _summary(config: ConfigDict, job: _Job, state: TrainState) -> str:
-    parameters = sum(x.size for x in jax.tree.leaves(state.params))
-    device = job.devices.mesh.devices.flat[0].device_kind
-    return (
-        f"{config.model.name}: {parameters:,} parameters on {job.devices.mesh.size} x {device} "
-        f"({job.devices.mode}); {job.records:,} training records, {job.steps_per_epoch:,} steps "
-        f"an epoch, {job.total_steps:,} in all"
-    )
 
 
 def _validation_line(step: int, epoch: float, metrics: dict[str, float]) -> str:

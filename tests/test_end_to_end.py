@@ -188,6 +188,11 @@ def test_a_folder_without_a_run_is_named(config: ConfigDict, tmp_path: Path) -> 
         ({"train.optimizer": "rmsprop"}, "choose 'adam' or 'sgd'"),
         ({"eval.windows": "some"}, "choose 'all', 'first' or 'random'"),
         ({"eval.thresholds": "best"}, "choose one of f1"),
+        ({"parallel.batch_statistics": "none"}, "choose 'global' or 'device'"),
+        (
+            {"parallel.batch_statistics": "device", "parallel.mode": "jit"},
+            "is there under pmap alone",
+        ),
         ({"precision": "tf32"}, "config.precision is 'tf32'"),
     ],
 )

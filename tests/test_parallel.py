@@ -68,27 +68,57 @@ def test_several_devices_train_the_same_network_as_one(
     jax.tree.map(close, state, expected)
 
 
+def test_statistics_of_each_device_are_the_mean_of_what_the_devices_would_keep_alone() -> None:
+    """As torch's DDP trains; the running statistics are averaged so that all devices agree."""
+    devices = parallel.choose_devices("pmap", jax.devices()[:2])
+    tx, batch = optax.sgd(0.1), random_batch(0, size=8)
+    variables = init_variables(_MODEL, seed=0, num_leads=12, length=128)
+    step = partial(steps.train_step, model=_MODEL, tx=tx, seed=3)
+    state = jax.tree.map(np.array, create_state(variables, tx))
+    together, _ = parallel.compile_train_step(partial(step, axis_name=parallel.AXIS), devices)(
+        parallel.place_state(state, devices), parallel.place_batch(batch, devices)
+    )
+    halves = [
+        jax.jit(step)(state, {k: v[rows] for k, v in batch.items()})[0]
+        for rows in (slice(0, 4), slice(4, 8))
+    ]
+    mean = jax.tree.map(lambda *x: np.mean(x, axis=0), *(half.batch_stats for half in halves))
+    close = partial(np.testing.assert_allclose, atol=1e-6, rtol=1e-5)
+    jax.tree.map(close, together.batch_stats, mean)
+    whole, _ = jax.jit(step)(state, batch)
+    different = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), whole.batch_stats, mean)
+    assert max(jax.tree.leaves(different)) > 1e-4
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-10)])
 def test_a_run_goes_on_on_another_number_of_devices(
     dtype: str, tolerance: float, tmp_path: Path
 ) -> None:
     """Two steps on eight devices, a checkpoint, three steps on two and on one."""
-    with jax.enable_x64(dtype == "float64"):
-        model, tx = create_model("res1d_maxpool", width=8, dtype=dtype), optax.sgd(0.1)
-        variables = init_variables(model, seed=0, num_leads=12, length=128)
-        first = create_state(variables, tx)
-        eight = parallel.choose_devices("pmap", jax.devices())
-        whole = _continue(first, range(5), eight, model, tx)
-        begun = _continue(first, range(2), eight, model, tx)
-        with Checkpoints(tmp_path) as checkpoints:
-            checkpoints.save(parallel.place_state(begun, eight))
-        for mode, count in [("auto", 1), ("jit", 2)]:
-            devices = parallel.choose_devices(mode, jax.devices()[:count])
-            with Checkpoints(tmp_path) as checkpoints:
-                restored = checkpoints.restore(parallel.place_state(begun, devices))
-            found = _continue(restored, range(2, 5), devices, model, tx)
-            close = partial(np.testing.assert_allclose, atol=tolerance, rtol=tolerance)
-            jax.tree.map(close, found, whole)
+    # Not a context: Orbax's threads must see it too.
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    try:
+        _go_on_elsewhere(dtype, tolerance, tmp_path)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+def _go_on_elsewhere(dtype: str, tolerance: float, folder: Path) -> None:
+    model, tx = create_model("res1d_maxpool", width=8, dtype=dtype), optax.sgd(0.1)
+    variables = init_variables(model, seed=0, num_leads=12, length=128)
+    first = create_state(variables, tx)
+    eight = parallel.choose_devices("pmap", jax.devices())
+    whole = _continue(first, range(5), eight, model, tx)
+    begun = _continue(first, range(2), eight, model, tx)
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(parallel.place_state(begun, eight))
+    for mode, count in [("auto", 1), ("jit", 2)]:
+        devices = parallel.choose_devices(mode, jax.devices()[:count])
+        with Checkpoints(folder) as checkpoints:
+            restored = checkpoints.restore(parallel.place_state(begun, devices))
+        found = _continue(restored, range(2, 5), devices, model, tx)
+        close = partial(np.testing.assert_allclose, atol=tolerance, rtol=tolerance)
+        jax.tree.map(close, found, whole)
 
 
 @pytest.mark.parametrize("mode", ["auto", "pmap"])
