@@ -1,7 +1,7 @@
 """Every config loads and derives from the default, and every knob of the default is read."""
 
+import ast
 import importlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,19 +63,22 @@ def test_a_config_describes_the_published_network(name: str) -> None:
 
 def test_every_knob_is_read_somewhere() -> None:
     files = [_REPOSITORY / "main.py", *(_REPOSITORY / "resunet_lc_jax").rglob("*.py")]
-    code = "\n".join(path.read_text() for path in files)
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    # What the code reads, as it is written: 'config.data.length', "config[f'{name}_folds']".
+    read = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute | ast.Subscript)}
     unread = []
     for knob in _knobs(default.get_config()):
         section, _, name = knob.rpartition(".")
-        patterns = [rf"\bconfig\.{re.escape(knob)}\b"]
-        # Some functions take a section alone; the folds and lists are read split by split.
-        split, _, kind = name.partition("_")
+        ways = {f"config.{knob}", f"run.config.{knob}"}
+        if section:
+            ways |= {knob}  # a variable that is called as the section
         if section == "data":
-            patterns += [rf"\bconfig\.{name}\b"]
+            split, _, kind = name.partition("_")
+            ways |= {f"config.{name}"}
             if split in ("train", "validation", "test"):
-                patterns += [rf'\bconfig\[f"\{{\w+\}}_{kind}"\]']
+                ways |= {f"config[f'{{name}}_{kind}']"}
         if section == "augment":
-            patterns += [rf"\bknobs\.{name}\b"]
-        if not any(re.search(pattern, code) for pattern in patterns):
+            ways |= {f"knobs.{name}"}
+        if not ways & read:
             unread.append(knob)
     assert not unread
