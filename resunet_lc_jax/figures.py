@@ -141,7 +141,7 @@ def confusion(report: Mapping[str, Any], title: str) -> Figure:
     axes.set(
         xlabel="decided",
         ylabel="label",
-        title=f"{title}: decisions per label, % of the row (right ones framed)",
+        title=f"{title}: decisions per label, % of the row (the label itself framed)",
     )
     figure.colorbar(image, ax=axes, shrink=0.6)
     return figure
