@@ -27,7 +27,7 @@ from ml_collections import ConfigDict, config_flags
 
 _DEFAULT = Path(__file__).resolve().parent / "configs" / "default.py"
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", str(_DEFAULT), "a file of configs/; --config.x.y=z changes one of its knobs"
+    "config", None, "a file of configs/; --config.x.y=z changes one of its knobs"
 )
 _MODES = ["train", "evaluate", "predict", "compare", "crossvalidate"]
 _MODES += ["import_torch", "export_torch"]
@@ -165,6 +165,10 @@ def parse_flags(argv: list[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(argv):
         print(f"{__doc__}\nFlags:\n{flags.FLAGS.module_help(sys.modules[__name__])}")
         sys.exit(0)
+    if not any(word.lstrip("-").partition("=")[0] == "config" for word in argv[1:]):
+        # Not as the flag's default: ml_collections would read the overrides at definition, where
+        # an unknown name cannot be caught.
+        argv.insert(1, f"--config={_DEFAULT}")
     try:
         rest = flags.FLAGS(argv)
         _CONFIG.value.to_dict()

@@ -19,6 +19,7 @@ from resunet_lc_jax import (
     hosts,
     metrics,
     parallel,
+    provenance,
     report,
     steps,
     thresholds,
@@ -29,7 +30,7 @@ from resunet_lc_jax.sources import open_records
 from resunet_lc_jax.thresholds import Thresholds
 from resunet_lc_jax.windows import score_records, window_starts
 from resunet_lc_jax.workdir import Run, configure_jax, load_run, write_json
-from tfds_physionet.diagnoses import NUM_CLASSES
+from tfds_physionet.diagnoses import CLASS_NAMES, NUM_CLASSES
 from tfds_physionet.preparation import PreparedSignal
 
 ScoreBatch = Callable[[dict[str, np.ndarray]], np.ndarray]
@@ -150,8 +151,9 @@ def keep_thresholds(config: ConfigDict, workdir: Path, validation: Predictions) 
         chosen.to_json(workdir / "thresholds.json")
     hosts.wait("thresholds")
     if chosen.without_positives and hosts.is_main():
+        kept = chosen.values[CLASS_NAMES.index(chosen.without_positives[0])]
         print(
-            "no positive record for validation, so the threshold stays 0.5: "
+            f"no positive record for validation, so the threshold is {kept:g}: "
             + ", ".join(chosen.without_positives)
         )
     return chosen
@@ -248,6 +250,7 @@ def score_stored_run(config: ConfigDict, workdir: Path, *splits: str) -> ScoredR
     """
     configure_jax(config)
     builder, selection = open_records(config.data)
+    provenance.check_data(workdir, builder.data_dir, allowed=config.eval.other_records)
     chosen = [selection.split(split) for split in splits]
     for records in chosen:
         check_unseen(workdir / "splits.csv", records)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import hosts, report, thresholds
+from resunet_lc_jax import hosts, provenance, report, thresholds
 from resunet_lc_jax.evaluate import ScoreBatch, decide, record_windows, score_run, score_split
 from resunet_lc_jax.lead_sets import lead_mask
 from resunet_lc_jax.selection import check_unseen
@@ -43,6 +43,7 @@ def evaluate_leads(
     masks = {size: lead_mask(size, config.data.leads) for size in sizes}
     configure_jax(config)
     builder, selection = open_records(config.data)
+    provenance.check_data(workdir, builder.data_dir, allowed=config.eval.other_records)
     records, validation = selection.split(split), selection.split("validation")
     check_unseen(workdir / "splits.csv", records)
     run = load_run(workdir, config)

@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from challenge_files import write_challenge
 from ml_collections import ConfigDict
 
 from configs import quickstart
@@ -169,6 +170,18 @@ def test_a_bad_file_is_listed_and_does_not_stop_the_others(
         rows = list(csv.DictReader(file))
     assert [row["record"] for row in rows] == [headers[0].stem, headers[3].stem]
     assert set(CLASS_NAMES) <= set(rows[0])
+
+
+def test_other_records_than_the_runs_own_are_evaluated_only_if_asked_for(
+    trained: Path, config: ConfigDict, tmp_path: Path
+) -> None:
+    other = config.copy_and_resolve_references()
+    other.data.records = str(write_challenge(tmp_path / "other", 40))
+    with pytest.raises(ValueError, match="trained on the records with fingerprint"):
+        evaluate(other, trained, split="fold_1")
+    assert not (trained / "evaluation" / "fold_1.json").exists()
+    other.eval.other_records = True
+    assert evaluate(other, trained, split="fold_1")["records"] > 0
 
 
 def test_a_folder_without_a_run_is_named(config: ConfigDict, tmp_path: Path) -> None:
