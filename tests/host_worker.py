@@ -37,6 +37,8 @@ def main(coordinator: str, processes: str, process: str, dtype: str, output: str
     found = hosts.total(np.arange(4) * (int(process) + 1))
     np.testing.assert_array_equal(found, np.arange(4) * sum(range(1, int(processes) + 1)))
     assert hosts.any_of(int(process) == 1) and not hosts.any_of(False)
+    names = hosts.joined([f"A000{process}", "é" * 9])
+    assert names == [name for i in range(int(processes)) for name in (f"A000{i}", "é" * 9)]
     if hosts.is_main():
         leaves = [np.asarray(x) for x in jax.tree.leaves((state.params, state.batch_stats))]
         np.savez(output, *leaves)
