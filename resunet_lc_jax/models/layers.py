@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from resunet_lc_jax.models import convolution
 
 _MOMENTUM = 0.1  # PyTorch's: the weight of the new value
-_EPSILON = 1e-5
+EPSILON = 1e-5  # added to BatchNorm's variance
 _MOMENTS = "moments"  # small, and over several devices dear: kept where the rest is not
 
 
@@ -33,6 +33,7 @@ class Numerics:
         unbiased_variance: whether the running variance is the unbiased one (PyTorch's).
         freeze_statistics: whether BatchNorm uses and keeps its running statistics in training, too.
         remat: whether the backward pass computes a stage's activations anew, see `stage`.
+        folded: whether a stage has a bias in place of BatchNorm, see `models.folding`.
         precision: of convolutions and matrix products, as `jax.lax.Precision`.
     """
 
@@ -41,6 +42,7 @@ class Numerics:
     unbiased_variance: bool = True
     freeze_statistics: bool = False
     remat: bool = False
+    folded: bool = False
     precision: lax.PrecisionLike = None
 
     @property
@@ -167,7 +169,7 @@ class BatchNorm(nn.Module):
             correction = count / max(count - 1, 1) if self.numerics.unbiased_variance else 1.0
             running_mean.value = _moved(running_mean.value, mean)
             running_var.value = _moved(running_var.value, variance * correction)
-        factor = scale * lax.rsqrt(variance + _EPSILON)
+        factor = scale * lax.rsqrt(variance + EPSILON)
         return ((values - mean) * factor + bias).astype(self.numerics.dtype)
 
 
@@ -237,9 +239,12 @@ def stage(
             kernel_size,
             stride=stride,
             transposed=transposed,
+            use_bias=numerics.folded,
             numerics=numerics,
             name=f"conv{suffix}",
         )
+        if numerics.folded:
+            return leaky_relu(conv(x))
         return leaky_relu(BatchNorm(numerics, name=f"bn{suffix}")(conv(x), train))
 
     if numerics.remat:

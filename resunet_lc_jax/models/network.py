@@ -39,6 +39,7 @@ class Network(nn.Module):
         remat: whether the backward pass computes activations anew instead of keeping them: less
             than half the memory for a third more arithmetic.
         precision: of convolutions and matrix products.
+        folded: whether this is the form for evaluation alone that `models.folding` makes.
         odd_lead_shift: whether res2d_maxpool and res2d_lc follow the reference's slip: it tests
             the number of leads where the length is meant, which shifts a residual block's
             identity by one sample where that number is odd. Other networks have no such slip.
@@ -54,6 +55,7 @@ class Network(nn.Module):
     freeze_statistics: bool = False
     remat: bool = False
     precision: lax.PrecisionLike = None
+    folded: bool = False
     odd_lead_shift: bool = False
 
     @property
@@ -65,6 +67,7 @@ class Network(nn.Module):
             unbiased_variance=self.unbiased_variance,
             freeze_statistics=self.freeze_statistics,
             remat=self.remat,
+            folded=self.folded,
             precision=self.precision,
         )
 

@@ -40,7 +40,11 @@ class ResUNetLC(Network):
         x = jnp.pad(signal, ((0, 0), (0, 0), (0, missing)))[..., None]
         x = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
         for i, depth in enumerate(_DEPTHS):
-            block = ResUBlock(self.width, self.width // 2, depth, self.numerics, name=f"rub_{i}")
+            # Folded, the last 1x1 convolution remains: no convolution follows it.
+            project = not self.folded or i == len(_DEPTHS) - 1
+            block = ResUBlock(
+                self.width, self.width // 2, depth, self.numerics, project, name=f"rub_{i}"
+            )
             x = block(x, train)
         x = LeadCombiner(self.width, self.dropout, self.numerics, name="lc")(
             x, train=train, index=index
@@ -56,12 +60,14 @@ class ResUBlock(nn.Module):
         middle: channels inside the U.
         depth: number of encoders, and of decoders.
         numerics: dtypes and precision.
+        project: whether the 1x1 convolution at its end is here, not folded into what follows.
     """
 
     width: int
     middle: int
     depth: int
     numerics: Numerics
+    project: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -83,6 +89,8 @@ class ResUBlock(nn.Module):
 
         x = average_pool(x + y)
         self.sow("intermediates", "idfunc_0", x)
+        if not self.project:
+            return x
         return Conv(self.width, (1, 1), numerics=self.numerics, name="idfunc_1")(x)
 
 
