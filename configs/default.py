@@ -31,6 +31,9 @@ def get_config() -> ConfigDict:
     config.model.dropout = config_dict.placeholder(float)
     # BatchNorm's running variance: unbiased, as PyTorch keeps it, or biased, as Flax does.
     config.model.unbiased_variance = True
+    # Whether res2d_lc and res2d_maxpool shift their identity where the number of leads is odd, as
+    # published; the length is meant.
+    config.model.odd_lead_shift = False
     # Whether BatchNorm uses its running statistics in training, too, and leaves them as they are:
     # for fine-tuning on little data, with `init_from`.
     config.model.freeze_statistics = False

@@ -16,6 +16,7 @@ from resunet_lc_jax import torch_weights
 from resunet_lc_jax.checkpoints import Checkpoints
 from resunet_lc_jax.recipe import create_tx
 from resunet_lc_jax.state import TrainState, create_state
+from resunet_lc_jax.torch_names import canonical
 from resunet_lc_jax.workdir import (
     build_model,
     hold,
@@ -130,7 +131,10 @@ def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
     if config.init_from is None:
         return drawn
     source = Path(config.init_from).expanduser()
-    given = _state_dict(config, source)
+    given = {
+        canonical(name, config.model.name): array
+        for name, array in _state_dict(config, source).items()
+    }
     wanted = torch_weights.to_state_dict(drawn)
     fresh = [
         name

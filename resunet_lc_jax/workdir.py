@@ -88,6 +88,7 @@ def build_model(config: ConfigDict, *, axis_name: str | None = None) -> nn.Modul
         dropout=config.model.dropout,
         dtype=dtypes[config.model.dtype],
         unbiased_variance=config.model.unbiased_variance,
+        odd_lead_shift=config.model.odd_lead_shift,
         freeze_statistics=config.model.freeze_statistics,
         remat=config.model.remat,
         axis_name=axis_name,
@@ -154,7 +155,10 @@ def _check_config(workdir: Path, config: ConfigDict) -> None:
     path = workdir / "config.json"
     if path.is_file():
         stored, given = _flatten(load_config(workdir, config)), _flatten(config)
-        differing = [k for k in given if stored.get(k) != given[k] and k not in CHANGEABLE]
+        changeable = set(CHANGEABLE)
+        if stored["data.records"] is None:  # imported weights: no records were needed
+            changeable.add("data.records")
+        differing = [k for k in given if stored.get(k) != given[k] and k not in changeable]
         if differing:
             listing = ", ".join(f"{k} ({stored.get(k)!r} there)" for k in differing)
             raise ValueError(

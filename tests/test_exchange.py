@@ -17,7 +17,13 @@ from resunet_lc_jax.exchange import (
     import_torch,
 )
 from resunet_lc_jax.state import TrainState
-from resunet_lc_jax.workdir import build_model, initial_variables, load_config, load_run
+from resunet_lc_jax.workdir import (
+    build_model,
+    hold,
+    initial_variables,
+    load_config,
+    load_run,
+)
 
 
 def _config(**changes: object) -> ConfigDict:
@@ -83,6 +89,16 @@ def test_an_imported_run_is_not_written_over(tmp_path: Path) -> None:
         import_torch(_config(), tmp_path / "run", given)
 
 
+def test_an_imported_run_is_trained_on_with_records_named_only_then(tmp_path: Path) -> None:
+    given, workdir = tmp_path / "given.npz", tmp_path / "run"
+    torch_weights.write_checkpoint(given, _checkpoint(_config()))
+    import_torch(_config(), workdir, given)
+    with hold(workdir, _config(**{"data.records": "simulated"})):
+        pass
+    with pytest.raises(ValueError, match=r"data.records \('simulated' there\)"):
+        hold(workdir, _config(**{"data.records": "elsewhere"})).__enter__()
+
+
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
     given = tmp_path / "given.npz"
     torch_weights.write_checkpoint(given, _checkpoint(_config()))
@@ -108,6 +124,38 @@ def test_fine_tuning_on_other_leads_draws_only_the_tied_layers_anew(
         if not name.endswith("tracked"):
             expected = (drawn if name in tied else kept)[name]
             np.testing.assert_array_equal(array, expected, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "new"), [("fc_1", 26, ""), ("fc", 9, "; new: fc.weight, fc.bias")]
+)
+def test_fine_tuning_keeps_a_head_of_either_name_and_draws_one_of_other_classes_anew(
+    head: str, classes: int, new: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config, given = _config(**{"model.name": "res2d_maxpool"}), tmp_path / "given.npz"
+    kept = {
+        name.replace("fc.", f"{head}."): array[:classes] if name.startswith("fc.") else array
+        for name, array in _checkpoint(config).state_dict.items()
+    }
+    torch_weights.write_checkpoint(given, torch_weights.TorchCheckpoint(kept))
+    config.init_from = str(given)
+    variables = torch_weights.to_state_dict(first_variables(config, build_model(config)))
+    assert capsys.readouterr().out == f"weights taken from {given}{new}\n"
+    assert np.array_equal(variables["fc.bias"], kept[f"{head}.bias"]) == (classes == 26)
+    np.testing.assert_array_equal(variables["rb_0.conv1.weight"], kept["rb_0.conv1.weight"])
+
+
+def test_the_published_shift_of_odd_leads_is_switched_by_the_config() -> None:
+    knobs = {"model.name": "res2d_maxpool", "data.leads": ("I", "II", "V2")}
+    signal, present = np.random.default_rng(0).standard_normal((1, 3, 128)), np.ones((1, 3))
+    variables = initial_variables(_config(**knobs), build_model(_config(**knobs)))
+    plain, shifted = (
+        build_model(_config(**knobs, **{"model.odd_lead_shift": shift})).apply(
+            variables, signal, present
+        )
+        for shift in (False, True)
+    )
+    assert not np.allclose(plain.logits, shifted.logits, rtol=1e-3)
 
 
 def test_fine_tuning_from_another_network_is_refused(tmp_path: Path) -> None:

@@ -52,12 +52,32 @@ def test_grid_thresholds_equal_the_reference_where_its_conventions_agree(oracle)
         )
 
 
+def test_the_reference_rule_gives_the_reference_thresholds_to_the_last_bit(oracle):
+    with np.load(oracle / "metrics" / "array_cases.npz") as arrays:
+        cases = sorted(name.split("/")[0] for name in arrays if name.endswith("/find_threshold"))
+        assert "heavy_ties" in cases and "no_labels_at_all" in cases
+        for case in cases:
+            ours = choose("reference", arrays[f"{case}/labels"], arrays[f"{case}/scores"]).values
+            np.testing.assert_array_equal(ours, arrays[f"{case}/expected/find_threshold"], case)
+
+
+def test_the_reference_rule_searches_with_greater_and_always_decides_a_class_without_f1():
+    labels = np.zeros((4, 26), bool)
+    labels[3, 0] = True
+    scores = np.full((4, 26), 0.2)
+    scores[:, 0] = (0.1, 0.2, 0.3, 0.4)
+    found = choose("reference", labels, scores)
+    assert found.values[0] == 0.3 and choose("f1_grid", labels, scores).values[0] == 0.31
+    assert found.decide(scores)[:, 0].tolist() == [0, 0, 1, 1]
+    assert (found.values[1:] == 0).all() and found.decide(scores)[:, 1:].all()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_class_without_positives_keeps_one_half_and_is_named(method):
     labels, scores = _validation(1, 300)
     thresholds = choose(method, labels, scores)
     assert thresholds.without_positives == (CLASS_NAMES[4],)
-    assert thresholds.values[4] == 0.5
+    assert thresholds.values[4] == (0 if method == "reference" else 0.5)
     assert thresholds.method == method
 
 
