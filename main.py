@@ -9,6 +9,7 @@
   python main.py --mode=crossvalidate --config=C --workdir=W [--folds=1,2,...]
   python main.py --mode=import_torch --config=C --torch_checkpoint=F --workdir=W
   python main.py --mode=export_torch --workdir=W --output=F
+  python main.py --mode=export --workdir=W --output=model.stablehlo
 
 With --runs=W1,W2,... [--vote=mean|majority] evaluate and predict take these runs as an ensemble.
 The same training command, run again, takes an interrupted run up where it stopped.
@@ -30,7 +31,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "a file of configs/; --config.x.y=z changes one of its knobs"
 )
 _MODES = ["train", "evaluate", "predict", "compare", "crossvalidate"]
-_MODES += ["import_torch", "export_torch"]
+_MODES += ["import_torch", "export_torch", "export"]
 _MODE = flags.DEFINE_enum("mode", "train", _MODES, "what to do")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder")
 _SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test, all or fold_N")
@@ -115,6 +116,10 @@ def _run() -> int:
         from resunet_lc_jax.evaluate import evaluate
 
         evaluate(config, _path(_WORKDIR), split=_SPLIT.value)
+    elif _MODE.value == "export":
+        from resunet_lc_jax.export import export
+
+        export(config, _path(_WORKDIR), _path(_OUTPUT))
     elif _MODE.value == "export_torch":
         from resunet_lc_jax.exchange import export_torch
 

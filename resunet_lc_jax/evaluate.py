@@ -24,6 +24,7 @@ from resunet_lc_jax import (
     steps,
     thresholds,
 )
+from resunet_lc_jax.models.folding import fold
 from resunet_lc_jax.predictions import Predictions, save_predictions
 from resunet_lc_jax.selection import Split, check_unseen
 from resunet_lc_jax.sources import open_records
@@ -51,8 +52,9 @@ def score_run(run: Run) -> ScoreBatch:
     """Compiles a trained run's network: from a NumPy batch to scores [B, K]."""
     devices = parallel.choose_devices(run.config.parallel.mode, jax.local_devices())
     parallel.check_batch_size(devices, run.config.eval.batch_size, name="config.eval.batch_size")
-    variables = parallel.place_state(run.variables, devices)
-    scoring = compile_scoring(run.model, devices, statistics=run.config.data.statistics)
+    model, variables = fold(run.model, run.variables, length=run.config.data.length)
+    variables = parallel.place_state(variables, devices)
+    scoring = compile_scoring(model, devices, statistics=run.config.data.statistics)
     return partial(scoring, variables)
 
 

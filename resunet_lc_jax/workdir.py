@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from resunet_lc_jax import hosts
 from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.checkpoints import Checkpoints
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Network, create_model
 from resunet_lc_jax.state import init_variables
 from resunet_lc_jax.thresholds import Thresholds
 from tfds_physionet.diagnoses import NUM_CLASSES
@@ -61,7 +61,7 @@ class Run:
     """
 
     config: ConfigDict
-    model: nn.Module
+    model: Network
     variables: dict[str, Any]
     step: int
     thresholds: Thresholds
@@ -73,7 +73,7 @@ def require_records(config: ConfigDict) -> None:
         raise ValueError(NO_RECORDS)
 
 
-def build_model(config: ConfigDict, *, axis_name: str | None = None) -> nn.Module:
+def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
     """Creates the network that a config names."""
     dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
     if config.model.dtype not in dtypes:

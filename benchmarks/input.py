@@ -1,0 +1,96 @@
+"""From the prepared data set to batches, against reading and preparing each record each time."""
+
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import scipy.signal
+
+from benchmarks.records import real, simulated
+from benchmarks.timing import Row
+
+BATCH, LENGTH, RATE = 24, 4096, 500
+COUNTS = (500, 1000, 2000)
+RECORDS_PER_S = 6000
+MEASURED = 12_000  # records that pass in one measurement
+
+
+def measure(*, full: bool) -> tuple[list[Row], dict]:
+    """Returns the rows and the curve {records: records/s} of our side."""
+    rows, curve = [], {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for count in COUNTS:
+            records = simulated(Path(scratch), count)
+            curve[count] = batches_per_s(records, Path(scratch))
+        ours = curve[COUNTS[-1]]
+        name = f"input, {LENGTH} samples at 500 Hz"
+        rows.append(_at_least(name, ours, per_item_rate(records, 1500), 7, RECORDS_PER_S))
+        if (found := real()) is not None:
+            ours = batches_per_s(found, Path(scratch))
+            peer = per_item_rate(found, 200)
+            rows.append(_at_least("input, mixed real records", ours, peer, 20, 0))
+    return rows, {"input": {"ours": curve}}
+
+
+def _at_least(name: str, ours: float, peer: float, times: float, rate: float) -> Row:
+    target = f">= {times} times" + (f", >= {rate:,} records/s" if rate else "")
+    met = ours >= times * peer and ours >= rate
+    return Row(name, ours, peer, "records/s", target, met, "one worker, per item, from .mat")
+
+
+def batches_per_s(records: Path, data_dir: Path) -> float:
+    """Records a second of the stream that training sees, after its first batches."""
+    from configs import default
+    from resunet_lc_jax import data, sources
+
+    config = default.get_config().data
+    config.records, config.data_dir = str(records), str(data_dir)
+    with contextlib.redirect_stdout(None):
+        builder, selection = sources.open_records(config)
+    batches = data.training_batches(
+        builder,
+        selection.split("all"),
+        batch_size=BATCH,
+        length=LENGTH,
+        leads=config.leads,
+        seed=0,
+    )
+    for _ in range(40):
+        next(batches)
+    start = time.perf_counter()
+    for _ in range(MEASURED // BATCH):
+        next(batches)
+    return MEASURED // BATCH * BATCH / (time.perf_counter() - start)
+
+
+def per_item_rate(records: Path, count: int) -> float:
+    """Records a second, each read from MATLAB's form, z-scored, resampled and cropped anew."""
+    headers = sorted(records.rglob("*.hea"))[:count]
+    rng = np.random.default_rng(0)
+    start = time.perf_counter()
+    batch = []
+    for header in headers:
+        batch.append(per_item(header, rng))
+        if len(batch) == BATCH:
+            np.stack(batch)
+            batch = []
+    return len(headers) / (time.perf_counter() - start)
+
+
+def per_item(header: Path, rng: np.random.Generator) -> np.ndarray:
+    """One crop [12, 4096], as an item of a PyTorch data set makes it."""
+    rate = float(header.read_text().split("\n", 1)[0].split()[2].split("/")[0])
+    signal = scipy.io.loadmat(header.with_suffix(".mat"))["val"].astype(np.float64)
+    signal = (signal - signal.mean(axis=1, keepdims=True)) / (
+        signal.std(axis=1, keepdims=True) + 1e-8
+    )
+    if rate == 2 * RATE:
+        signal = scipy.signal.resample_poly(signal, 1, 2, axis=1)
+    elif rate != RATE:
+        signal = scipy.signal.resample(signal, int(signal.shape[1] * RATE / rate), axis=1)
+    start = int(rng.integers(max(1, signal.shape[1] - LENGTH + 1)))
+    crop = signal[:, start : start + LENGTH].astype(np.float32)
+    return np.pad(crop, ((0, 0), (0, LENGTH - crop.shape[1])))

@@ -1,0 +1,123 @@
+"""ResUNet-LC as both sides run it: ours compiled, the PyTorch twin in either memory layout.
+
+Each function makes everything it needs and returns a call to time; they run in processes of their
+own (see `timing.contender`), so that the two sides share neither threads nor memory.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.timing import cores
+
+LAYOUTS = ("contiguous", "channels_last")
+LEADS, CLASSES = 12, 26
+
+
+def numpy_batch(size: int, length: int) -> dict[str, np.ndarray]:
+    """A batch of noise as `resunet_lc_jax.data` yields them."""
+    rng = np.random.default_rng(0)
+    return {
+        "signal": rng.integers(-1000, 1000, (size, LEADS, length)).astype(np.int16),
+        "lead_mean": np.zeros((size, LEADS), np.float32),
+        "lead_std": np.full((size, LEADS), 500, np.float32),
+        "lead_present": np.ones((size, LEADS), bool),
+        "labels": (rng.random((size, CLASSES)) < 0.1).astype(np.float32),
+        "annotated": np.ones((size, CLASSES), bool),
+        "mask": np.ones(size, np.float32),
+        "index": np.arange(size, dtype=np.int32),
+    }
+
+
+def compiled_step(size: int, length: int, *, remat: bool = False) -> tuple[Any, Any, Any]:
+    """Our training step, compiled, with its first state and a batch."""
+    import jax
+    import optax
+
+    from resunet_lc_jax import parallel, state, steps
+    from resunet_lc_jax.models import create_model
+
+    devices = parallel.choose_devices("auto", jax.devices()[:1])
+    model, tx = create_model("resunet_lc", remat=remat), optax.adam(1e-3)
+    variables = state.init_variables(model, seed=0, num_leads=LEADS, length=length)
+    first = parallel.place_state(state.create_state(variables, tx), devices)
+    batch = parallel.place_batch(numpy_batch(size, length), devices)
+    step = partial(steps.train_step, model=model, tx=tx, seed=0)
+    return parallel.compile_train_step(step, devices).lower(first, batch).compile(), first, batch
+
+
+def our_step(size: int, length: int, remat: bool = False) -> Callable[[], None]:
+    """A training step of the default recipe."""
+    import jax
+
+    step, current, batch = compiled_step(size, length, remat=remat)
+
+    def call() -> None:
+        nonlocal current
+        current, metrics = step(current, batch)
+        jax.block_until_ready((current, metrics))
+
+    return call
+
+
+def our_scores(size: int, length: int) -> Callable[[], None]:
+    """Scores of a batch from its int16 samples, with the folded network, as predict has them."""
+    import jax
+
+    from resunet_lc_jax import state, steps
+    from resunet_lc_jax.models import create_model
+    from resunet_lc_jax.models.folding import fold
+
+    model = create_model("resunet_lc")
+    variables = state.init_variables(model, seed=0, num_leads=LEADS, length=length)
+    folded, fewer = fold(model, variables, length=length)
+    score = jax.jit(partial(steps.eval_step, model=folded))
+    batch = jax.device_put(numpy_batch(size, length))
+    return lambda: jax.block_until_ready(score(fewer, batch))
+
+
+def _twin(length: int, layout: str) -> tuple[Any, Any]:
+    import torch
+
+    from benchmarks.torch_twin import create_twin
+
+    torch.set_num_threads(cores())
+    torch.manual_seed(0)
+    twin = create_twin("resunet_lc", num_samples=length)
+    form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    return torch, twin.to(memory_format=form)
+
+
+def torch_step(size: int, length: int, layout: str) -> Callable[[], None]:
+    """The same training step of the PyTorch twin."""
+    torch, twin = _twin(length, layout)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3)
+    signal, labels = _torch_inputs(torch, size, length)
+
+    def call() -> None:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(twin(signal), labels)
+        loss.backward()
+        optimizer.step()
+
+    return call
+
+
+def torch_scores(size: int, length: int, layout: str) -> Callable[[], None]:
+    """The same scores from the PyTorch twin."""
+    torch, twin = _twin(length, layout)
+    twin.eval()
+    signal, _ = _torch_inputs(torch, size, length)
+
+    def call() -> None:
+        with torch.inference_mode():
+            torch.sigmoid(twin(signal))
+
+    return call
+
+
+def _torch_inputs(torch: Any, size: int, length: int) -> tuple[Any, Any]:
+    batch = numpy_batch(size, length)
+    return torch.tensor(batch["signal"] / np.float32(500)), torch.tensor(batch["labels"])
