@@ -104,8 +104,9 @@ def initial_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
 
 def configure_jax(config: ConfigDict) -> None:
     """Joins the run's other processes and applies the config's process-wide settings of JAX."""
-    parallel = config.parallel
-    hosts.join(parallel.coordinator, parallel.num_processes, parallel.process_id)
+    hosts.join(
+        config.parallel.coordinator, config.parallel.num_processes, config.parallel.process_id
+    )
     if config.precision not in ("default", "high", "highest"):
         raise ValueError(
             f"config.precision is {config.precision!r}; choose 'default', 'high' or 'highest'"
