@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
     # Of activations: 'float32' or 'bfloat16' (half the memory and faster on a GPU). Parameters,
     # statistics and the loss stay float32.
     config.model.dtype = "float32"
-    # Whether the backward pass computes activations anew instead of keeping them: less than half
+    # Whether the backward pass computes activations anew instead of keeping them: about half
     # the memory for a third more arithmetic (docs/memory.md).
     config.model.remat = False
 

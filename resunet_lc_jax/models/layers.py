@@ -215,8 +215,8 @@ def stage(
 ) -> jax.Array:
     """Convolution, BatchNorm and LeakyReLU as layers of `module`: most of what a network keeps.
 
-    With `numerics.remat` the backward pass has its input alone and computes the rest anew: less
-    than half the memory for a third more arithmetic.
+    With `numerics.remat` the backward pass has its input alone and computes the rest anew: about
+    half the memory for a third more arithmetic.
 
     Args:
         module: whose compact method this is called in; gets the layers conv and bn.
