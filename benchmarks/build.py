@@ -4,6 +4,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.records import simulated
@@ -55,10 +56,9 @@ def _build(records: Path, data_dir: Path, workers: int) -> tuple[float, float]:
     return spent, memory
 
 
-def _build_here(connection: multiprocessing.connection.Connection, *arguments: object) -> None:
+def _build_here(connection: Connection, records: Path, data_dir: Path, workers: int) -> None:
     from tfds_physionet.prepare import prepare_dataset
 
-    records, data_dir, workers = arguments
     start = time.perf_counter()
     prepare_dataset(records, data_dir, workers=workers, progress=False)
     spent = time.perf_counter() - start

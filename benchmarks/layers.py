@@ -50,6 +50,12 @@ def matrix_peak() -> float:
     return 2 * 4096**3 / spent / 1e9
 
 
+def _wait(run: Callable) -> None:
+    import jax
+
+    jax.block_until_ready(run())
+
+
 def _achieved(
     form: str, length: int, channels: int, features: int, size: tuple[int, int]
 ) -> dict[str, float]:
@@ -68,7 +74,7 @@ def _achieved(
         of = (lambda x: layer(x, kernel)) if what == 0 else (lambda kernel: layer(x, kernel))
         return jax.vjp(of, (x, kernel)[what])[1](y)
 
-    passes = {
+    passes: dict[str, Callable] = {
         "forward": lambda x, kernel, y: layer(x, kernel),
         "input gradient": partial(gradient, 0),
         "kernel gradient": partial(gradient, 1),
@@ -80,5 +86,5 @@ def _achieved(
             flops = compiled.cost_analysis()["flops"]
         run = partial(compiled, x, kernel, y)
         jax.block_until_ready(run())
-        rates[name] = flops / seconds(lambda run=run: jax.block_until_ready(run()), rounds=5) / 1e9
+        rates[name] = flops / seconds(partial(_wait, run), rounds=5) / 1e9
     return rates

@@ -3,6 +3,7 @@
 import multiprocessing
 import resource
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 from benchmarks.networks import LAYOUTS, our_step, torch_step
 from benchmarks.timing import Row
@@ -38,7 +39,7 @@ def peak_gb(make: Callable, *arguments: object) -> float:
     return peak
 
 
-def _measure_here(connection: object, make: Callable, arguments: tuple) -> None:
+def _measure_here(connection: Connection, make: Callable, arguments: tuple) -> None:
     call = make(*arguments)
     call()
     call()

@@ -45,7 +45,8 @@ def compiled_step(size: int, length: int, *, remat: bool = False) -> tuple[Any, 
     first = parallel.place_state(state.create_state(variables, tx), devices)
     batch = parallel.place_batch(numpy_batch(size, length), devices)
     step = partial(steps.train_step, model=model, tx=tx, seed=0)
-    return parallel.compile_train_step(step, devices).lower(first, batch).compile(), first, batch
+    compiled: Any = parallel.compile_train_step(step, devices)
+    return compiled.lower(first, batch).compile(), first, batch
 
 
 def our_step(size: int, length: int, remat: bool = False) -> Callable[[], None]:
@@ -87,7 +88,7 @@ def _twin(length: int, layout: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
     twin = create_twin("resunet_lc", num_samples=length)
     form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    return torch, twin.to(memory_format=form)
+    return torch, twin.to(memory_format=form)  # type: ignore[call-overload]
 
 
 def torch_step(size: int, length: int, layout: str) -> Callable[[], None]:

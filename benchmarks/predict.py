@@ -42,7 +42,7 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     from configs import default
     from resunet_lc_jax import predict, workdir
     from resunet_lc_jax.thresholds import Thresholds
-    from tfds_physionet.records import find_records
+    from tfds_physionet.records import RecordError, find_records
 
     config = default.get_config()
     config.model.width, config.eval.batch_size = width, BATCH
@@ -51,7 +51,7 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     run = workdir.Run(config, model, variables, 0, Thresholds.fixed())
 
     def call() -> None:
-        headers, errors = find_records(records, unique=False), []
+        headers, errors = find_records(records, unique=False), list[RecordError]()
         scored = predict.score_headers(run, headers, errors)
         decided = ((header, scores, run.thresholds.decide(scores)) for header, scores in scored)
         with contextlib.redirect_stdout(None):

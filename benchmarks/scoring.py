@@ -45,7 +45,7 @@ def _row(name: str, ours: Callable, peer: Callable, *, at_least: float, note: st
 def loop_metrics(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> tuple:
     """The eight macro metrics of `metrics.score`, by loops over records."""
     areas = [_loop_areas(labels[:, k], scores[:, k]) for k in range(CLASSES)]
-    right = sum(all(labels[i] == decisions[i]) for i in range(RECORDS)) / RECORDS
+    right = sum(all(labels[i] == decisions[i]) for i in range(len(labels))) / len(labels)
     f1 = [_loop_f1(labels[:, k], decisions[:, k]) for k in range(CLASSES)]
     inactive = np.zeros_like(decisions)
     inactive[:, SINUS_RHYTHM] = True

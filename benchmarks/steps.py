@@ -14,7 +14,7 @@ COMPILE_S = 60
 def measure(*, full: bool) -> tuple[list[Row], dict]:
     """Returns the rows and the curves {'batch': ..., 'length': ...} of step times (s)."""
     rows: list[Row] = []
-    curves: dict[str, dict[str, dict[int, float]]] = {"batch": {}, "length": {}}
+    curves: dict[str, dict[str, dict]] = {"batch": {}, "length": {}}
     sizes = [(1, LENGTH), (4, LENGTH), (8, LENGTH)] + [(24, LENGTH)] * full
     sizes += [(4, 1024), (4, 2048)]
     for size, length in sizes:
@@ -44,9 +44,10 @@ def compare(size: int, length: int) -> tuple[dict[str, float], float]:
 
     At batch 24 both do not fit in memory at once: the sides then follow one another.
     """
-    makes = {layout: (torch_step, size, length, layout) for layout in LAYOUTS}
+    makes: dict[str, tuple] = {layout: (torch_step, size, length, layout) for layout in LAYOUTS}
     makes["ours"] = (our_step, size, length)
-    times, compile_s = {}, 0.0
+    times: dict[str, float] = {}
+    compile_s = 0.0
     together = [list(makes)] if size < 24 else [[name] for name in makes]
     for names in together:
         with ExitStack() as stack:
