@@ -83,7 +83,7 @@ def _achieved(
     for name, function in passes.items():
         compiled = jax.jit(function).lower(x, kernel, y).compile()
         if name == "forward":
-            flops = compiled.cost_analysis()["flops"]
+            flops = (compiled.cost_analysis() or {})["flops"]
         run = partial(compiled, x, kernel, y)
         jax.block_until_ready(run())
         rates[name] = flops / seconds(partial(_wait, run), rounds=5) / 1e9
