@@ -11,8 +11,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     # Seed of the initial parameters, the order of the records, crops and dropout.
     config.seed = 1234
-    # Of float32 convolutions and products: 'default' (on an A100 or H100 this means TF32),
-    # 'high', or 'highest' (true float32, for comparisons with other hardware).
+    # Of float32 convolutions and products: 'default' (on an A100 or H100 this means TF32, on a CPU
+    # Winograd's form, which rounds some three times as much as the direct one), 'high', or
+    # 'highest' (true float32, the direct form, for comparisons with other hardware).
     config.precision = "default"
     # Where compiled programs are kept between runs; 'off' keeps none.
     config.compilation_cache = "~/.cache/resunet_lc_jax"

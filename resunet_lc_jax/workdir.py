@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from ml_collections import ConfigDict
 
 from resunet_lc_jax import hosts
@@ -76,6 +77,11 @@ def require_records(config: ConfigDict) -> None:
 def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
     """Creates the network that a config names."""
     dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+    precisions = {"default": None, "high": lax.Precision.HIGH, "highest": lax.Precision.HIGHEST}
+    if config.precision not in precisions:
+        raise ValueError(
+            f"config.precision is {config.precision!r}; choose 'default', 'high' or 'highest'"
+        )
     if config.model.dtype not in dtypes:
         raise ValueError(
             f"config.model.dtype is {config.model.dtype!r}; choose 'float32' or 'bfloat16'"
@@ -87,6 +93,7 @@ def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
         width=config.model.width,
         dropout=config.model.dropout,
         dtype=dtypes[config.model.dtype],
+        precision=precisions[config.precision],
         unbiased_variance=config.model.unbiased_variance,
         odd_lead_shift=config.model.odd_lead_shift,
         freeze_statistics=config.model.freeze_statistics,
@@ -107,12 +114,6 @@ def configure_jax(config: ConfigDict) -> None:
     hosts.join(
         config.parallel.coordinator, config.parallel.num_processes, config.parallel.process_id
     )
-    if config.precision not in ("default", "high", "highest"):
-        raise ValueError(
-            f"config.precision is {config.precision!r}; choose 'default', 'high' or 'highest'"
-        )
-    if config.precision != "default":
-        jax.config.update("jax_default_matmul_precision", config.precision)
     if config.compilation_cache != "off":
         folder = Path(config.compilation_cache).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(folder))

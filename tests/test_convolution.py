@@ -39,22 +39,23 @@ def literal_transposed_conv(x, kernel):
     )
 
 
-def random_case(batch, leads, length, channels, features, height, width):
+def random_case(batch, leads, length, channels, features, height, width, dtype=np.float32):
     rng = np.random.default_rng(length * 31 + width)
-    x = rng.standard_normal((batch, leads, length, channels), np.float32)
-    kernel = rng.standard_normal((height, width, channels, features), np.float32)
-    return jnp.asarray(x), jnp.asarray(kernel / np.sqrt(height * width * channels))
+    x = rng.standard_normal((batch, leads, length, channels), dtype)
+    kernel = rng.standard_normal((height, width, channels, features), dtype)
+    scale = dtype(np.sqrt(height * width * channels))
+    return jnp.asarray(x), jnp.asarray(kernel / scale)
 
 
-def assert_same_function(ours, literal, x, kernel):
+def assert_same_function(ours, literal, x, kernel, tolerance=1e-5):
     """Same values and, for a random cotangent, same gradients of input and kernel."""
     got, pull = jax.vjp(ours, x, kernel)
     expected, literal_pull = jax.vjp(literal, x, kernel)
     assert got.shape == expected.shape
-    cotangent = jnp.asarray(np.random.default_rng(1).standard_normal(got.shape, np.float32))
+    cotangent = jnp.asarray(np.random.default_rng(1).standard_normal(got.shape), x.dtype)
     cotangent = cotangent / np.sqrt(got.size)  # gradients of order 1, as the tolerance
     for a, b in zip((got, *pull(cotangent)), (expected, *literal_pull(cotangent)), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
 
 
 shapes = {
@@ -100,34 +101,54 @@ def test_plain_convolution_equals_the_literal_one(width, padding):
 
 
 @pytest.mark.parametrize(
-    "batch, length, channels, features",
-    [(2, 1100, 64, 64), (1, 256, 128, 65), (3, 400, 129, 64)],
-    ids=["blocks of time", "blocks of channels", "groups of examples, more channels in than out"],
+    "batch, leads, length, channels, features",
+    [(2, 12, 1100, 64, 64), (1, 12, 256, 128, 150), (3, 6, 400, 150, 64), (1, 4, 600, 64, 64)],
+    ids=["blocks of time", "blocks of channels", "no Winograd, more channels in", "one tile"],
 )
-def test_large_layers_have_the_same_gradients_in_blocks(batch, length, channels, features):
-    x, kernel = random_case(batch, 12, length, channels, features, 3, 5)
+def test_large_layers_are_the_same_function(batch, leads, length, channels, features):
+    """In float64, where Winograd's rounding is as small as any."""
     padding = 2 if batch > 1 else 0
-    ours = partial(convolution.conv, padding=padding)
-    assert_same_function(ours, partial(literal_conv, stride=1, padding=padding), x, kernel)
+    with jax.enable_x64(True):
+        x, kernel = random_case(batch, leads, length, channels, features, 3, 5, np.float64)
+        ours = partial(convolution.conv, padding=padding)
+        literal = partial(literal_conv, stride=1, padding=padding)
+        assert_same_function(ours, literal, x, kernel, tolerance=1e-12)
 
 
-def test_large_strided_layers_whose_padding_is_uneven_have_the_same_gradients():
-    x, kernel = random_case(1, 12, 601, 64, 64, 3, 15)
-    literal = partial(literal_conv, stride=2, padding=7)
-    assert_same_function(convolution.strided_conv, literal, x, kernel)
+def test_large_strided_layers_whose_padding_is_uneven_are_the_same_function():
+    with jax.enable_x64(True):
+        x, kernel = random_case(1, 12, 601, 64, 64, 3, 15, np.float64)
+        literal = partial(literal_conv, stride=2, padding=7)
+        assert_same_function(convolution.strided_conv, literal, x, kernel, tolerance=1e-12)
 
 
-def test_large_layers_kernel_gradient_stays_one_convolution_on_gpus():
-    x, kernel = random_case(2, 12, 1025, 64, 128, 3, 9)
-    gradient = jax.jit(jax.grad(lambda k, x: (convolution.conv(x, k) ** 2).sum()))
+def test_winograds_rounding_is_within_a_few_times_that_of_the_direct_form():
+    x, kernel = random_case(1, 12, 256, 128, 128, 3, 9)
+    with jax.enable_x64(True):
+        twice = (jnp.asarray(np.asarray(a, np.float64)) for a in (x, kernel))
+        exact = np.asarray(literal_conv(*twice, stride=1, padding=4))
+    winograd, direct = (
+        np.std(np.asarray(convolution.conv(x, kernel, precision=precision)) - exact)
+        for precision in (None, lax.Precision.HIGHEST)
+    )
+    assert 1.1 * direct < winograd < 4 * direct < 2e-6  # the values' deviation is 1
 
-    def convolutions(platform):
-        lowered = gradient.trace(kernel, x).lower(lowering_platforms=(platform,))
+
+def test_large_layers_stay_plain_convolutions_on_gpus_and_at_the_highest_precision():
+    x, kernel = random_case(2, 12, 1024, 64, 128, 3, 9)
+
+    def convolutions(platform, precision=None):
+        def loss(kernel, x):
+            return (convolution.conv(x, kernel, precision=precision) ** 2).sum()
+
+        lowered = jax.jit(jax.grad(loss)).trace(kernel, x).lower(lowering_platforms=(platform,))
         return lowered.as_text().count("stablehlo.convolution")
 
     assert convolutions("cuda") == 2  # forward and kernel gradient
-    # Forward, and for 2 examples and 2 halves of the channels 2 blocks of time.
-    assert convolutions("cpu") == 1 + 2 * 2 * 2
+    # Six parts forward; backward each has 2 examples times 2 blocks of time.
+    assert convolutions("cpu") == 6 + 6 * 2 * 2
+    # One forward; backward 2 examples times 6 blocks of time.
+    assert convolutions("cpu", lax.Precision.HIGHEST) == 1 + 2 * 6
 
 
 def test_pointwise_convolution_is_a_matrix_product():

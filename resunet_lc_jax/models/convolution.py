@@ -12,13 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
+from resunet_lc_jax.models import direct, winograd
 
-# XLA's kernel gradient of a large layer falls out of a CPU's cache. Taken for 64 output channels
-# and a thousand steps of 12 leads at a time it runs up to four times faster, nearly at a forward
-# convolution's speed; each block costs compile time, which small layers would not win back.
-_BLOCK_CHANNELS = 64
-_BLOCK_POSITIONS = 12 * 1024
+# What a CPU computes in other forms: smaller layers would not win back the time to compile them.
 _LARGE_POSITIONS = 12 * 64  # of an example
 _LARGE_CHANNELS = 64
 
@@ -128,102 +124,45 @@ def _stride1(
     if kernel.shape[:2] == (1, 1) and time_padding == (0, 0):
         return jnp.matmul(x, kernel[0, 0], precision=precision)
     large = x.shape[1] * x.shape[2] >= _LARGE_POSITIONS and min(kernel.shape[2:]) >= _LARGE_CHANNELS
-    return (_large_conv if large else _plain_conv)(x, kernel, time_padding, precision)
+    return (_large_conv if large else direct.conv)(x, kernel, time_padding, precision)
 
 
-def _plain_conv(
-    x: jax.Array, kernel: jax.Array, time_padding: tuple[int, int], precision: lax.PrecisionLike
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _large_conv(
+    x: jax.Array, kernel: jax.Array, padding: tuple[int, int], precision: lax.PrecisionLike
 ) -> jax.Array:
-    height = kernel.shape[0] // 2
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(1, 1),
-        padding=((height, height), time_padding),
-        dimension_numbers=_LAYOUT,
-        precision=precision,
-    )
-
-
-# The same function; on CPUs its kernel gradient is taken in blocks that stay in the cache.
-_large_conv = jax.custom_vjp(_plain_conv, nondiff_argnums=(2, 3))
+    """`direct.conv`, by Winograd's form on CPUs where there is one."""
+    at_once = partial(direct.conv, padding=padding, precision=precision)
+    if not _has_winograd(x, kernel, precision):
+        return at_once(x, kernel)
+    cpu = partial(winograd.conv, padding=padding)
+    return lax.platform_dependent(x, kernel, cpu=cpu, default=at_once)
 
 
 def _large_conv_forward(
-    x: jax.Array, kernel: jax.Array, time_padding: tuple[int, int], precision: lax.PrecisionLike
+    x: jax.Array, kernel: jax.Array, padding: tuple[int, int], precision: lax.PrecisionLike
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _plain_conv(x, kernel, time_padding, precision), (x, kernel)
+    return _large_conv(x, kernel, padding, precision), (x, kernel)
 
 
 def _large_conv_backward(
-    time_padding: tuple[int, int],
+    padding: tuple[int, int],
     precision: lax.PrecisionLike,
     residuals: tuple[jax.Array, jax.Array],
     cotangent: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
-    (x_gradient,) = jax.linear_transpose(
-        lambda x: _plain_conv(x, kernel, time_padding, precision), x
-    )(cotangent)
-    gradient = partial(
-        lax.platform_dependent,
-        cpu=partial(_in_blocks, size=kernel.shape[:2], padding=time_padding, precision=precision),
-        default=partial(_at_once, size=kernel.shape[:2], padding=time_padding, precision=precision),
-    )
-    return x_gradient, gradient(x, cotangent)
+    cpu = partial(direct.gradients, padding=padding, precision=precision, in_blocks=True)
+    if _has_winograd(x, kernel, precision):
+        cpu = partial(winograd.gradients, padding=padding)
+    at_once = partial(direct.gradients, padding=padding, precision=precision, in_blocks=False)
+    return lax.platform_dependent(x, kernel, cotangent, cpu=cpu, default=at_once)
 
 
 _large_conv.defvjp(_large_conv_forward, _large_conv_backward)
 
 
-def _at_once(
-    x: jax.Array,
-    cotangent: jax.Array,
-    *,
-    size: tuple[int, ...],
-    padding: tuple[int, int],
-    precision: lax.PrecisionLike,
-) -> jax.Array:
-    """The gradient [kh, kw, C, O] of a kernel of this size (kh, kw)."""
-    kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], cotangent.shape[-1]), x.dtype)
-    (gradient,) = jax.linear_transpose(
-        lambda kernel: _plain_conv(x, kernel, padding, precision), kernel
-    )(cotangent)
-    return gradient
-
-
-def _in_blocks(
-    x: jax.Array,
-    cotangent: jax.Array,
-    *,
-    size: tuple[int, ...],
-    padding: tuple[int, int],
-    precision: lax.PrecisionLike,
-) -> jax.Array:
-    """The same, as a sum over blocks of examples and time, side by side over output channels."""
-    left, right = padding
-    if x.shape[-1] > cotangent.shape[-1]:
-        # XLA transposes the first: let it be the smaller. Swapped, both run past each other the
-        # other way round.
-        turned = (size[1] - 1 - left, size[1] - 1 - right)
-        gradient = _in_blocks(cotangent, x, size=size, padding=turned, precision=precision)
-        return gradient[::-1, ::-1].swapaxes(2, 3)
-
-    # lax.pad, as a padding may be negative: samples that no output sees.
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0,) * 3, (0,) * 3, (left, right, 0), (0,) * 3))
-    batch, leads, steps, features = cotangent.shape
-    block = min(steps, -(-_BLOCK_POSITIONS // leads))
-    group = max(1, _BLOCK_POSITIONS // (leads * steps))
-    gradients = []
-    for channel in range(0, features, _BLOCK_CHANNELS):
-        terms = []
-        for example in range(0, batch, group):
-            for start in range(0, steps, block):
-                part = cotangent[example : example + group, :, start : start + block]
-                part = part[..., channel : channel + _BLOCK_CHANNELS]
-                seen = slice(start, start + part.shape[2] + size[1] - 1)
-                inputs = x[example : example + group, :, seen]
-                term = _at_once(inputs, part, size=size, padding=(0, 0), precision=precision)
-                terms.append(term.astype(jnp.promote_types(jnp.float32, term.dtype)))
-        gradients.append(sum(terms[1:], terms[0]))
-    return jnp.concatenate(gradients, axis=-1).astype(x.dtype)
+def _has_winograd(x: jax.Array, kernel: jax.Array, precision: lax.PrecisionLike) -> bool:
+    """Whether Winograd's form applies, and its rounding is not ruled out."""
+    fits = kernel.shape[0] == 3 and x.shape[1] % winograd.TILE == 0 and x.dtype.itemsize >= 4
+    return fits and precision in (None, lax.Precision.DEFAULT)
