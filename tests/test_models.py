@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models.layers import Normalised, activated
 from resunet_lc_jax.torch_weights import to_state_dict, to_variables
 
 # File -> network; the files' networks are 16 wide.
@@ -96,13 +97,15 @@ def run(model, state_dict, signal, name, present=None):
 
 def layer_outputs(captured):
     outputs = {}
-    for path, value in jax.tree_util.tree_flatten_with_path(captured)[0]:
-        keys = [entry.key for entry in path if hasattr(entry, "key") and entry.key != "__call__"]
+    leaves = jax.tree_util.tree_flatten_with_path(captured, lambda x: isinstance(x, Normalised))
+    for path, value in leaves[0]:
+        keys = [entry.key for entry in path if hasattr(entry, "key")]
+        keys = [key for key in keys if key not in ("__call__", "normalised")]
         name = ".".join(keys).replace("encoders_", "encoders.").replace("decoders_", "decoders.")
         name = name.replace("bottleneck.conv", "bottleneck.0").replace(
             "bottleneck.bn", "bottleneck.1"
         )
-        outputs[name] = np.moveaxis(np.asarray(value), -1, 1)
+        outputs[name] = np.moveaxis(np.asarray(activated(value)), -1, 1)
     return outputs
 
 

@@ -11,9 +11,16 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, Numerics, leaky_relu, stage
+from resunet_lc_jax.models.layers import (
+    BatchNorm,
+    Dropout,
+    Linear,
+    Numerics,
+    leaky_relu,
+    stage,
+)
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
-from resunet_lc_jax.models.residual import ResidualBlock
+from resunet_lc_jax.models.residual import residual_blocks
 
 _HEADS = 8
 
@@ -39,11 +46,23 @@ class ISIBrno(Network):
         self.check_signal(signal)
         numerics = self.numerics
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
-        x = stage(
-            self, x, train, features=self.width, kernel_size=(1, 15), stride=2, numerics=numerics
+        stem = stage(
+            x,
+            train=train,
+            features=self.width,
+            kernel_size=(1, 15),
+            stride=2,
+            numerics=numerics,
         )
-        for i in range(5):
-            x = ResidualBlock(self.width, (1, 9), numerics, name=f"rb_{i}")(x, train)
+        x = residual_blocks(
+            stem,
+            train,
+            count=5,
+            features=self.width,
+            kernel_size=(1, 9),
+            numerics=self.numerics,
+            remat=self.remat,
+        )
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train)
         x = SelfAttention(numerics, name="mha")(x[:, 0]).max(axis=1)
         x = jnp.concatenate([x, lead_present.astype(x.dtype)], axis=-1)

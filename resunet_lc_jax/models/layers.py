@@ -7,7 +7,7 @@ dtype; statistics are never taken in less than float32.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,6 @@ class Numerics:
         axis_name: mapped axis over which BatchNorm's statistics are shared, if any.
         unbiased_variance: whether the running variance is the unbiased one (PyTorch's).
         freeze_statistics: whether BatchNorm uses and keeps its running statistics in training, too.
-        remat: whether the backward pass computes a stage's activations anew, see `stage`.
         folded: whether a stage has a bias in place of BatchNorm, see `models.folding`.
         precision: of convolutions and matrix products, as `jax.lax.Precision`.
     """
@@ -41,7 +40,6 @@ class Numerics:
     axis_name: str | None = None
     unbiased_variance: bool = True
     freeze_statistics: bool = False
-    remat: bool = False
     folded: bool = False
     precision: lax.PrecisionLike = None
 
@@ -54,6 +52,41 @@ class Numerics:
 def leaky_relu(x: jax.Array) -> jax.Array:
     """LeakyReLU with PyTorch's slope 0.01."""
     return nn.leaky_relu(x, negative_slope=0.01)
+
+
+class Normalised(NamedTuple):
+    """A stage's result, its last step yet to be done: LeakyReLU(values * scale + shift).
+
+    That step is cheap, and whoever needs the result does it, in the backward pass once more: so of
+    each stage one tensor is kept for the backward pass, the convolution's, instead of two or three.
+
+    Attributes:
+        values: [B, L, T, C], what the convolution gave.
+        scale: [C], of BatchNorm with this batch's moments.
+        shift: [C].
+    """
+
+    values: jax.Array
+    scale: jax.Array
+    shift: jax.Array
+
+    def activated(self) -> jax.Array:
+        """The result [B, L, T, C], in the values' dtype."""
+        return leaky_relu(_affine(self.values, self.scale, self.shift, self.values.dtype))
+
+
+Features = jax.Array | Normalised
+"""What stages take and give, [B, L, T, C]."""
+
+
+def activated(*features: Features) -> jax.Array:
+    """The features themselves, several of them side by side along the channels."""
+    computed = [x.activated() if isinstance(x, Normalised) else x for x in features]
+    return jnp.concatenate(computed, axis=-1) if len(computed) > 1 else computed[0]
+
+
+def _affine(x: jax.Array, scale: jax.Array, shift: jax.Array, dtype: DTypeLike) -> jax.Array:
+    return (x.astype(scale.dtype) * scale + shift).astype(dtype)
 
 
 def uniform(fan_in: int) -> Callable[..., jax.Array]:
@@ -91,23 +124,29 @@ class Conv(nn.Module):
     numerics: Numerics = Numerics()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps [B, L, T, C] to [B, L, T', features]."""
+    def __call__(self, *inputs: Features) -> jax.Array:
+        """Maps [B, L, T, C] to [B, L, T', features]; several inputs lie side by side on C."""
         dtype, param_dtype = self.numerics.dtype, self.numerics.param_dtype
+        channels = sum(jax.tree.leaves(x)[0].shape[-1] for x in inputs)
         # PyTorch reckons the fan-in of a transposed convolution from its output channels.
-        fan_in = math.prod(self.kernel_size) * (self.features if self.transposed else x.shape[-1])
-        shape = (*self.kernel_size, x.shape[-1], self.features)
+        fan_in = math.prod(self.kernel_size) * (self.features if self.transposed else channels)
+        shape = (*self.kernel_size, channels, self.features)
         kernel = self.param("kernel", uniform(fan_in), shape, param_dtype)
         kernel = kernel.reshape(-1, *shape[-3:]).astype(dtype)
-        x, precision = x.astype(dtype), self.numerics.precision
-        if self.transposed:
-            y = convolution.transposed_conv(x, kernel, precision=precision)
-        elif self.stride > 1:
-            y = convolution.strided_conv(
-                x, kernel, stride=self.stride, padding=self.padding, precision=precision
-            )
-        else:
-            y = convolution.conv(x, kernel, padding=self.padding, precision=precision)
+
+        # A checkpoint keeps what comes in, not what is made of it here.
+        @jax.checkpoint
+        def convolve(kernel: jax.Array, *inputs: Features) -> jax.Array:
+            x, precision = activated(*inputs).astype(dtype), self.numerics.precision
+            if self.transposed:
+                return convolution.transposed_conv(x, kernel, precision=precision)
+            if self.stride > 1:
+                return convolution.strided_conv(
+                    x, kernel, stride=self.stride, padding=self.padding, precision=precision
+                )
+            return convolution.conv(x, kernel, padding=self.padding, precision=precision)
+
+        y = convolve(kernel, *inputs)
         if self.use_bias:
             bias = self.param("bias", uniform(fan_in), (self.features,), param_dtype)
             y = y + bias.astype(dtype)
@@ -151,9 +190,13 @@ class BatchNorm(nn.Module):
 
     numerics: Numerics = Numerics()
 
-    @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Normalises x [..., C]; with `train`, updates the collection 'batch_stats'."""
+        return _affine(x, *self.coefficients(x, train), self.numerics.dtype)
+
+    @nn.compact
+    def coefficients(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """The same as (scale, shift), each [C]: the result is x * scale + shift."""
         shape, param_dtype = (x.shape[-1],), self.numerics.param_dtype
         scale = self.param("scale", nn.initializers.ones, shape, param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, param_dtype)
@@ -170,7 +213,9 @@ class BatchNorm(nn.Module):
             running_mean.value = _moved(running_mean.value, mean)
             running_var.value = _moved(running_var.value, variance * correction)
         factor = scale * lax.rsqrt(variance + EPSILON)
-        return ((values - mean) * factor + bias).astype(self.numerics.dtype)
+        shift = bias - mean * factor
+        self.sow("intermediates", "normalised", _affine(x, factor, shift, self.numerics.dtype))
+        return factor, shift
 
 
 def batch_moments(
@@ -202,25 +247,19 @@ def batch_moments(
 
 
 def stage(
-    module: nn.Module,
-    x: jax.Array,
+    *inputs: Features,
     train: bool,
-    *,
     features: int,
     kernel_size: tuple[int, ...],
     numerics: Numerics,
     stride: int = 1,
     transposed: bool = False,
     suffix: str | int = "",
-) -> jax.Array:
-    """Convolution, BatchNorm and LeakyReLU as layers of `module`: most of what a network keeps.
-
-    With `numerics.remat` the backward pass has its input alone and computes the rest anew: about
-    half the memory for a third more arithmetic.
+) -> Features:
+    """Convolution, BatchNorm and LeakyReLU: layers conv and bn of the module that calls it.
 
     Args:
-        module: whose compact method this is called in; gets the layers conv and bn.
-        x: [B, L, T, C].
+        inputs: [B, L, T, C], side by side along C.
         train: see `BatchNorm`.
         features: channels out.
         kernel_size: see `Conv`.
@@ -230,32 +269,30 @@ def stage(
         suffix: of the layers' names.
 
     Returns:
-        [B, L, T', features].
+        [B, L, T', features]; see `Normalised`.
     """
-
-    def compute(module: nn.Module, x: jax.Array) -> jax.Array:
-        conv = Conv(
-            features,
-            kernel_size,
-            stride=stride,
-            transposed=transposed,
-            use_bias=numerics.folded,
-            numerics=numerics,
-            name=f"conv{suffix}",
-        )
-        if numerics.folded:
-            return leaky_relu(conv(x))
-        return leaky_relu(BatchNorm(numerics, name=f"bn{suffix}")(conv(x), train))
-
-    if numerics.remat:
-        compute = rematerialised(compute)
-    return compute(module, x)
+    conv = Conv(
+        features,
+        kernel_size,
+        stride=stride,
+        transposed=transposed,
+        use_bias=numerics.folded,
+        numerics=numerics,
+        name=f"conv{suffix}",
+    )
+    y = conv(*inputs)
+    if numerics.folded:
+        return leaky_relu(y)
+    norm = BatchNorm(numerics, name=f"bn{suffix}")
+    return Normalised(y, *norm.coefficients(y, train))
 
 
-def rematerialised(target: Any, static_argnums: tuple[int, ...] = ()) -> Any:
-    """The module class, or function of a module, whose activations are not kept but made again."""
+def rematerialised(block: Any, remat: bool, *, static_argnums: tuple[int, ...] = ()) -> Any:
+    """The module class; with `remat` the backward pass computes it anew from its input."""
+    if not remat:
+        return block
     policy = jax.checkpoint_policies.save_only_these_names(_MOMENTS)
-    return nn.remat(target, policy=policy, static_argnums=static_argnums)
+    return nn.remat(block, policy=policy, static_argnums=static_argnums)
 
 
 def _moved(running: jax.Array, new: jax.Array) -> jax.Array:

@@ -56,7 +56,7 @@ class MVMSNet(Network):
             )
         self.check_signal(signal)
         fused = jnp.zeros((), self.dtype)
-        view_net = rematerialised(ViewNet, static_argnums=(2,)) if self.remat else ViewNet
+        view_net = rematerialised(ViewNet, self.remat, static_argnums=(2,))
         for i, leads in enumerate(_VIEWS, start=1):
             view = signal[:, leads, :].swapaxes(1, 2)[:, None]  # [B, 1, T, leads of the view]
             view = view_net(self.width, self.numerics, name=f"MyNet{i}")(view, train)

@@ -36,8 +36,8 @@ class Network(nn.Module):
         axis_name: mapped axis over which the batch is divided, for BatchNorm.
         unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
         freeze_statistics: whether BatchNorm's running statistics serve in training, unchanged.
-        remat: whether the backward pass computes activations anew instead of keeping them: about
-            half the memory for a third more arithmetic.
+        remat: whether the backward pass computes each block anew from its input instead of keeping
+            what is in it: less memory for a third more arithmetic.
         precision: of convolutions and matrix products.
         folded: whether this is the form for evaluation alone that `models.folding` makes.
         odd_lead_shift: whether res2d_maxpool and res2d_lc follow the reference's slip: it tests
@@ -66,7 +66,6 @@ class Network(nn.Module):
             axis_name=self.axis_name,
             unbiased_variance=self.unbiased_variance,
             freeze_statistics=self.freeze_statistics,
-            remat=self.remat,
             folded=self.folded,
             precision=self.precision,
         )

@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from resunet_lc_jax.models.layers import Dropout, Linear
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
-from resunet_lc_jax.models.residual import ResidualBlock, Stem
+from resunet_lc_jax.models.residual import Stem, residual_blocks
 
 
 class Res1DMaxPool(Network):
@@ -25,9 +25,16 @@ class Res1DMaxPool(Network):
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         self.check_signal(signal)
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
-        x = Stem(self.width, (15,), self.numerics, name="inconv")(x, train)
-        for i in range(4):
-            x = ResidualBlock(self.width, (9,), self.numerics, name=f"rb_{i}")(x, train)
+        stem = Stem(self.width, (15,), self.numerics, name="inconv")(x, train)
+        x = residual_blocks(
+            stem,
+            train,
+            count=4,
+            features=self.width,
+            kernel_size=(9,),
+            numerics=self.numerics,
+            remat=self.remat,
+        )
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train).max(axis=(1, 2))
         self.sow("intermediates", "pool", x)
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))

@@ -6,7 +6,7 @@ from flax import linen as nn
 from resunet_lc_jax.models.layers import Linear
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
-from resunet_lc_jax.models.residual import ResidualBlock, Stem
+from resunet_lc_jax.models.residual import Stem, residual_blocks
 
 
 class Res2DLC(Network):
@@ -26,12 +26,17 @@ class Res2DLC(Network):
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         self.check_signal(signal)
         x = signal[..., None]
-        x = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
-        for i in range(4):
-            block = ResidualBlock(
-                self.width, (3, 9), self.numerics, self.odd_lead_shift, name=f"rb_{i}"
-            )
-            x = block(x, train)
+        stem = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
+        x = residual_blocks(
+            stem,
+            train,
+            count=4,
+            features=self.width,
+            kernel_size=(3, 9),
+            numerics=self.numerics,
+            remat=self.remat,
+            odd_lead_shift=self.odd_lead_shift,
+        )
         x = LeadCombiner(self.width, self.dropout, self.numerics, name="lc")(
             x, train=train, index=index
         )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import Conv, Numerics, stage
+from resunet_lc_jax.models.layers import Conv, Features, Numerics, activated, rematerialised, stage
 
 
 class Stem(nn.Module):
@@ -24,18 +24,50 @@ class Stem(nn.Module):
     suffix: str = ""
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool) -> Features:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         return stage(
-            self,
             x,
-            train,
+            train=train,
             features=self.features,
             kernel_size=self.kernel_size,
             numerics=self.numerics,
             stride=2,
             suffix=self.suffix,
         )
+
+
+def residual_blocks(
+    x: Features,
+    train: bool,
+    *,
+    count: int,
+    features: int,
+    kernel_size: tuple[int, ...],
+    numerics: Numerics,
+    remat: bool,
+    odd_lead_shift: bool = False,
+) -> jax.Array:
+    """A chain of blocks rb_0, rb_1, .. of the module that calls it in its compact method.
+
+    Args:
+        x: [B, L, T, C].
+        train: see `layers.BatchNorm`.
+        count: how many.
+        features: see `ResidualBlock`, as the other arguments.
+        kernel_size: (time,) or (lead, time).
+        numerics: dtypes and precision.
+        remat: see `layers.rematerialised`.
+        odd_lead_shift: see `Network`.
+
+    Returns:
+        [B, L, T', features].
+    """
+    kind = rematerialised(ResidualBlock, remat, static_argnums=(2,))
+    for i in range(count):
+        block = kind(features, kernel_size, numerics, odd_lead_shift, name=f"rb_{i}")
+        x = block(x, train)
+    return activated(x)
 
 
 class ResidualBlock(nn.Module):
@@ -56,14 +88,13 @@ class ResidualBlock(nn.Module):
     odd_lead_shift: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Features, train: bool) -> jax.Array:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         y = x
         for i, stride in ((1, 2), (2, 1)):
             y = stage(
-                self,
                 y,
-                train,
+                train=train,
                 features=self.features,
                 kernel_size=self.kernel_size,
                 numerics=self.numerics,
@@ -71,10 +102,12 @@ class ResidualBlock(nn.Module):
                 suffix=i,
             )
 
-        odd = x.shape[2] % 2 or (self.odd_lead_shift and x.shape[1] % 2)
-        identity = jnp.pad(x, ((0, 0), (0, 0), (1 if odd else 0, 0), (0, 0)))
+        @jax.checkpoint  # keeps no more than the stages have kept
+        def pooled(x: Features) -> jax.Array:
+            x = activated(x)
+            odd = x.shape[2] % 2 or (self.odd_lead_shift and x.shape[1] % 2)
+            return average_pool(jnp.pad(x, ((0, 0), (0, 0), (1 if odd else 0, 0), (0, 0))))
+
         pointwise = (1,) * len(self.kernel_size)
-        identity = Conv(self.features, pointwise, numerics=self.numerics, name="idfunc_1")(
-            average_pool(identity)
-        )
-        return y + identity
+        identity = Conv(self.features, pointwise, numerics=self.numerics, name="idfunc_1")
+        return activated(y) + identity(pooled(x))

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import Conv, Linear, Numerics, stage
+from resunet_lc_jax.models.layers import (
+    Conv,
+    Features,
+    Linear,
+    Numerics,
+    activated,
+    rematerialised,
+    stage,
+)
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import Stem
@@ -38,16 +46,18 @@ class ResUNetLC(Network):
                 f"{_LENGTH_DIVISOR} (or one sample less); crop or pad to such a length"
             )
         x = jnp.pad(signal, ((0, 0), (0, 0), (0, missing)))[..., None]
-        x = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")(x, train)
+        stem = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")
+        features = stem(x, train)
+        kind = rematerialised(ResUBlock, self.remat, static_argnums=(2,))
         for i, depth in enumerate(_DEPTHS):
             # Folded, the last 1x1 convolution remains: no convolution follows it.
             project = not self.folded or i == len(_DEPTHS) - 1
-            block = ResUBlock(
+            block = kind(
                 self.width, self.width // 2, depth, self.numerics, project, name=f"rub_{i}"
             )
-            x = block(x, train)
+            features = block(features, train)
         x = LeadCombiner(self.width, self.dropout, self.numerics, name="lc")(
-            x, train=train, index=index
+            activated(features), train=train, index=index
         )
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))
 
@@ -70,28 +80,35 @@ class ResUBlock(nn.Module):
     project: bool = True
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Features, train: bool) -> jax.Array:
         """Maps [B, L, T, width] to [B, L, T / 2, width]; 2 ** depth divides T."""
         numerics = self.numerics
-        x = stage(
-            self, x, train, features=self.width, kernel_size=(3, 9), numerics=numerics, suffix=1
+        first = stage(
+            x,
+            train=train,
+            features=self.width,
+            kernel_size=(3, 9),
+            numerics=numerics,
+            suffix=1,
         )
 
-        y, encoded = x, []
+        y, encoded = first, []
         for i in range(self.depth):
-            y = Unit(self.middle, self.numerics, stride=2, name=f"encoders_{i}")(y, train)
+            y = Unit(self.middle, numerics, stride=2, name=f"encoders_{i}")(y, train=train)
             encoded.append(y)
-        y = Unit(self.middle, self.numerics, name="bottleneck")(y, train)
+        y = Unit(self.middle, numerics, name="bottleneck")(y, train=train)
         for i in range(self.depth):
-            y = jnp.concatenate([y, encoded.pop()], axis=-1)
             features = self.width if i == self.depth - 1 else self.middle
-            y = Unit(features, self.numerics, transposed=True, name=f"decoders_{i}")(y, train)
+            decoder = Unit(features, numerics, transposed=True, name=f"decoders_{i}")
+            y = decoder(y, encoded.pop(), train=train)
 
-        x = average_pool(x + y)
-        self.sow("intermediates", "idfunc_0", x)
+        # Keeps no more than the stages have kept.
+        pooled = jax.checkpoint(lambda x, y: average_pool(activated(x) + activated(y)))
+        halved = pooled(first, y)
+        self.sow("intermediates", "idfunc_0", halved)
         if not self.project:
-            return x
-        return Conv(self.width, (1, 1), numerics=self.numerics, name="idfunc_1")(x)
+            return halved
+        return Conv(self.width, (1, 1), numerics=numerics, name="idfunc_1")(halved)
 
 
 class Unit(nn.Module):
@@ -103,12 +120,11 @@ class Unit(nn.Module):
     transposed: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Maps [B, L, T, C] to [B, L, T', features]."""
+    def __call__(self, *inputs: Features, train: bool) -> Features:
+        """Maps [B, L, T, C], several side by side along C, to [B, L, T', features]."""
         return stage(
-            self,
-            x,
-            train,
+            *inputs,
+            train=train,
             features=self.features,
             kernel_size=(3, 9),
             numerics=self.numerics,

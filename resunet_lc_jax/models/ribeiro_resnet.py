@@ -50,7 +50,7 @@ class RibeiroResNet(Network):
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
         x = Conv(self.width, (_KERNEL,), numerics=self.numerics, name="conv1")(x)
         x = y = BatchNorm(self.numerics, name="bn1")(x, train)
-        kind = rematerialised(Block, static_argnums=(3,)) if self.remat else Block
+        kind = rematerialised(Block, self.remat, static_argnums=(3,))
         for i, (sixteenths, factor) in enumerate(zip(_SIXTEENTHS, _FACTORS, strict=True)):
             features = self.width * sixteenths // 16
             block = kind(features, factor, self.dropout, self.numerics, name=f"resblock1d_{i}")
