@@ -185,6 +185,20 @@ def test_a_stopped_build_leaves_no_worker_and_nothing_half_built(tmp_path, how):
     assert [path.name for path in data.iterdir()] == ["physionet2021"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+def test_a_worker_in_the_middle_of_a_long_call_ends_with_a_killed_parent():
+    code = "import time; from tfds_physionet.pool import worker_pool\n"
+    code += "with worker_pool(2) as run: list(run(time.sleep, [60, 60]))"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    _wait(lambda: len(_workers_of(process.pid)) == 2)
+    workers = _workers_of(process.pid)
+    time.sleep(1)  # the calls have come
+    assert len(_workers_of(process.pid)) == 2
+    process.kill()
+    process.wait()
+    _wait(lambda: not any(Path(f"/proc/{worker}/stat").exists() for worker in workers), seconds=5)
+
+
 def test_two_processes_build_once(tmp_path):
     records = write_challenge(tmp_path / "records", 12)
     data = tmp_path / "data"
