@@ -67,6 +67,17 @@ def test_the_stored_config_comes_back_with_its_types(tmp_path: Path) -> None:
     assert load_config(tmp_path, default.get_config()).to_dict() == config.to_dict()
 
 
+def test_a_run_of_several_processes_can_be_opened_by_one(tmp_path: Path) -> None:
+    config = default.get_config()
+    config.parallel.update({"coordinator": "node1:1234", "num_processes": 2, "process_id": 0})
+    with hold(tmp_path, config):
+        pass
+    alone = default.get_config()
+    assert load_config(tmp_path, alone).to_dict() == alone.to_dict()
+    with hold(tmp_path, alone):
+        pass
+
+
 def test_epochs_and_devices_may_change_and_nothing_that_changes_the_steps(tmp_path: Path) -> None:
     config = default.get_config()
     with hold(tmp_path, config):
