@@ -165,6 +165,25 @@ def test_two_processes_cross_validate_and_evaluate_an_ensemble_as_one_would(
     np.testing.assert_allclose(together.scores, alone.scores, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_the_other_processes_wait_patiently_while_the_first_prepares_the_records(
+    repository: Path,
+) -> None:
+    # 40 s: longer than JAX waits for a first exchange on CPUs.
+    code = """
+import sys, time
+from resunet_lc_jax import hosts
+hosts.join(sys.argv[1], 2, int(sys.argv[2]))
+time.sleep(40 if hosts.is_main() else 0)
+hosts.wait("records")
+"""
+    coordinator = f"localhost:{_free_port()}"
+    _together(
+        [[sys.executable, "-c", code, coordinator, str(process)] for process in range(2)],
+        cwd=repository,
+    )
+
+
 def test_a_process_alone_waits_for_nobody_and_keeps_its_own_values() -> None:
     hosts.wait("nobody")
     assert hosts.is_main() and hosts.any_of(True) and not hosts.any_of(False)
