@@ -205,7 +205,7 @@ def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> 
     """
     model = build_model(config)
     like = jax.eval_shape(lambda: initial_variables(config, model))
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
         if step is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
@@ -213,6 +213,23 @@ def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> 
     path = workdir / "thresholds.json"
     thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
     return Run(config, model, variables, step, thresholds)
+
+
+def open_checkpoints(workdir: Path) -> Checkpoints:
+    """Opens a run's checkpoints to read them, also while another process trains the run."""
+    return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(_is_held(workdir)))
+
+
+def _is_held(workdir: Path) -> bool:
+    path = workdir / "lock"
+    if not path.is_file():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:
