@@ -29,12 +29,15 @@ class Checkpoints:
     background, and a checkpoint appears under its final name only once it is whole.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Opens (and makes) the folder, dropping what an interrupted save left behind.
+    def __init__(self, folder: Path, *, tidy: bool = True) -> None:
+        """Opens (and makes) the folder.
 
-        A checkpoint that was damaged since it was written is set aside.
+        Args:
+          folder: The folder.
+          tidy: Drops what an interrupted save left behind, and sets aside a checkpoint that was
+            damaged since it was written. Not while another process saves here.
         """
-        if hosts.is_main():
+        if tidy and hosts.is_main():
             integrity.set_damaged_aside(folder)
         hosts.wait("checkpoints")
         self._folder = folder
@@ -56,7 +59,7 @@ class Checkpoints:
                     ),
                 ]
             ),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=tidy,
         )
 
     def __enter__(self) -> Self:

@@ -49,14 +49,14 @@ def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> i
     parts: dict[int, Predictions] = {}
     for fold in folds:
         run, its_config = workdir / f"fold_{fold:02d}", _of_fold(config, fold)
-        predictions = run / "evaluation" / "test.npz"
-        if _finished(run, its_config):
-            print(f"fold {fold}: finished before, in {run}")
-        else:
-            print(f"fold {fold}, in {run}")
-            if status := train(its_config, run):
-                return status
-        parts[fold] = load_predictions(predictions)
+        finished = _finished(run, its_config)
+        if hosts.is_main():
+            print(
+                f"fold {fold}: finished before, in {run}" if finished else f"fold {fold}, in {run}"
+            )
+        if not finished and (status := train(its_config, run)):
+            return status
+        parts[fold] = load_predictions(run / "evaluation" / "test.npz")
     title = f"{config.model.name}, {len(parts)} folds"
     publish(config, workdir, concatenate(list(parts.values())), split="test", title=title)
     summary = summarise(parts)

@@ -176,7 +176,8 @@ def predict_ensemble(
         unread: list[RecordError] = []
         scored = score_headers(run, headers, unread)
         title = f"predicting, run {number} of {len(ensemble.runs)}"
-        scores.append(dict(tqdm(scored, title, len(headers), unit="record")))
+        hidden = not hosts.is_main()
+        scores.append(dict(tqdm(scored, title, len(headers), unit="record", disable=hidden)))
         errors |= {error.path: error for error in unread}
         own.append(run.thresholds)
     path = workdir / "thresholds.json"

@@ -23,6 +23,7 @@ from resunet_lc_jax.workdir import (
     initial_variables,
     load_config,
     load_run,
+    open_checkpoints,
     write_json,
 )
 
@@ -80,7 +81,7 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     """
     model = build_model(config)
     template = create_template(config, model)
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         if checkpoints.best is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
         state = checkpoints.restore(template, checkpoints.best)

@@ -34,6 +34,11 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         jax.distributed.initialize(coordinator, num_processes, process_id)
     elif launched_processes() > 1:
         jax.distributed.initialize()
+    else:
+        return
+    # Connects the processes while all are here: on CPUs a first exchange fails after 30 s, and the
+    # others may have to wait longer than that while process 0 prepares the records.
+    wait("joined")
 
 
 def launched_processes() -> int:

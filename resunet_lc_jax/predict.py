@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import data
+from resunet_lc_jax import data, hosts
 from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.challenge_csv import write_challenge_csv
 from resunet_lc_jax.evaluate import record_windows, score_run
@@ -49,7 +49,7 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
         (header, scores, run.thresholds.decide(scores))
         for header, scores in score_headers(run, headers, errors)
     )
-    shown = tqdm(decided, "predicting", len(headers), unit="record")
+    shown = tqdm(decided, "predicting", len(headers), unit="record", disable=not hosts.is_main())
     return write_predictions(shown, errors, folder, output)
 
 
@@ -82,7 +82,7 @@ def write_predictions(
     folder: Path,
     output: Path,
 ) -> int:
-    """Writes the files of `predict`.
+    """Writes the files of `predict`; of several processes the first does it, the others wait.
 
     Args:
       decided: Header, scores [26] and decisions [26] of each record.
@@ -93,6 +93,9 @@ def write_predictions(
     Returns:
       The exit status: 0, or 1 if there is no record.
     """
+    if not hosts.is_main():
+        hosts.wait("predicted")
+        return 0
     output.mkdir(parents=True, exist_ok=True)
     done = 0
     with replacing(output / "predictions.csv") as beside, beside.open("w", newline="") as file:
@@ -112,6 +115,7 @@ def write_predictions(
         + (f" (see {output / 'errors.csv'})" if errors else "")
         + f"; predictions in {output}"
     )
+    hosts.wait("predicted")
     return 0 if done else 1
 
 

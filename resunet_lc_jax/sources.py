@@ -1,5 +1,6 @@
 """The records that a config asks for, prepared once and found again, and which serve what."""
 
+import contextlib
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -49,19 +50,23 @@ def prepare_records(config: ConfigDict) -> PreparedDataset:
         data_dir = data_dir / name
         records = data_dir / "records"
         if not records.is_dir():
-            simulate.write_records(
-                records,
-                count=config.simulated_count,
-                seed=config.simulated_seed,
-                workers=config.workers,
-            )
+            with contextlib.suppress(FileExistsError):  # written by another run in the meantime
+                simulate.write_records(
+                    records,
+                    count=config.simulated_count,
+                    seed=config.simulated_seed,
+                    workers=config.workers,
+                )
+        found = None
     else:
         records = Path(config.records).expanduser()
-        data_dir = data_dir / f"records_{fingerprint(records)}"
+        found = fingerprint(records)
+        data_dir = data_dir / f"records_{found}"
     return prepare_dataset(
         records,
         data_dir,
         config=config.variant,
         workers=config.workers,
         patients=Path(config.patients).expanduser() if config.patients else None,
+        known_fingerprint=found,
     )

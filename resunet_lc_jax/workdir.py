@@ -42,11 +42,10 @@ CHANGEABLE = (
     "train.skip_not_finite",
     "model.remat",
     "parallel.mode",
-    "parallel.coordinator",
-    "parallel.num_processes",
-    "parallel.process_id",
 )
 """Fields that a run may be taken up again with another value of."""
+
+_OF_ONE_START = ("coordinator", "num_processes", "process_id")  # of config.parallel
 
 
 @dataclass(frozen=True)
@@ -172,6 +171,8 @@ def _check_config(workdir: Path, config: ConfigDict) -> None:
 def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:
     """Reads a run's config; knobs that it does not know yet keep their default.
 
+    So do those that say which processes there were: they were of one start of the run.
+
     Args:
       workdir: The run's folder.
       default: configs/default.py's config.
@@ -183,8 +184,11 @@ def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:
     if not path.is_file():
         raise FileNotFoundError(f"{workdir} holds no run: there is no {path.name} in it")
     config = default.copy_and_resolve_references()
+    stored = json.loads(path.read_text())
+    for name in _OF_ONE_START:
+        stored.get("parallel", {}).pop(name, None)
     with config.unlocked():
-        config.update(_with_tuples(json.loads(path.read_text())))
+        config.update(_with_tuples(stored))
     return config
 
 
@@ -201,7 +205,7 @@ def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> 
     """
     model = build_model(config)
     like = jax.eval_shape(lambda: initial_variables(config, model))
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
         if step is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
@@ -209,6 +213,23 @@ def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> 
     path = workdir / "thresholds.json"
     thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
     return Run(config, model, variables, step, thresholds)
+
+
+def open_checkpoints(workdir: Path) -> Checkpoints:
+    """Opens a run's checkpoints to read them, also while another process trains the run."""
+    return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(_is_held(workdir)))
+
+
+def _is_held(workdir: Path) -> bool:
+    path = workdir / "lock"
+    if not path.is_file():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

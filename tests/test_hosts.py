@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 from test_parallel import train_five_steps
 
+from configs import default
 from resunet_lc_jax import hosts
+from resunet_lc_jax.evaluate import score_stored_run
+from resunet_lc_jax.predictions import load_predictions
+from resunet_lc_jax.workdir import load_config
 
 
 def _free_port() -> int:
@@ -110,6 +115,73 @@ def test_a_run_of_two_processes_trains_evaluates_and_writes_as_a_run_of_one(
     ]
     assert reports[0]["records"] == reports[1]["records"] == 20
     assert reports[0]["auroc"] == pytest.approx(reports[1]["auroc"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_cross_validate_and_evaluate_an_ensemble_as_one_would(
+    repository: Path, simulated_records: Path, tmp_path: Path
+) -> None:
+    changes = {
+        "data.records": simulated_records,
+        "data.data_dir": tmp_path / "data",
+        "data.length": 64,
+        "model.name": "res1d_maxpool",
+        "model.width": 4,
+        "train.batch_size": 16,
+        "train.steps": 2,
+        "eval.batch_size": 16,
+        "eval.bootstrap_replicates": 5,
+        "compilation_cache": tmp_path / "compiled",
+    }
+    knobs = ["--config=configs/quickstart.py"]
+    knobs += [f"--config.{name}={value}" for name, value in changes.items()]
+
+    def two(*arguments: str) -> None:
+        port = _free_port()
+        command = [sys.executable, "main.py", *arguments]
+        command += [f"--config.parallel.coordinator=localhost:{port}"]
+        command += ["--config.parallel.num_processes=2"]
+        options = {"cwd": repository, "env": os.environ | {"XLA_FLAGS": ""}}
+        commands = [[*command, f"--config.parallel.process_id={process}"] for process in range(2)]
+        first, second = _together(commands, **options)
+        assert "written:" in first
+        assert all(line.startswith("[Gloo]") for line in second.splitlines()), second
+
+    folds = tmp_path / "folds"
+    two("--mode=crossvalidate", *knobs, "--folds=1,2", f"--workdir={folds}")
+    run, copy = folds / "fold_01", tmp_path / "copy"
+    pooled = load_predictions(folds / "evaluation" / "test.npz")
+    summary = json.loads((folds / "crossvalidation.json").read_text())
+    counts = [summary["folds"][fold]["records"] for fold in ("1", "2")]
+    assert len(set(pooled.record_id)) == len(pooled.record_id) == sum(counts)
+    (alone,) = score_stored_run(load_config(run, default.get_config()), run, "test").scored
+    np.testing.assert_array_equal(pooled.record_id[: counts[0]], alone.record_id)
+    np.testing.assert_allclose(pooled.scores[: counts[0]], alone.scores, atol=1e-6)
+
+    shutil.copytree(run, copy)  # as a second run, of the same scores
+    two("--mode=evaluate", f"--runs={run},{copy}", f"--workdir={tmp_path / 'ensemble'}")
+    together = load_predictions(tmp_path / "ensemble" / "evaluation" / "test.npz")
+    np.testing.assert_array_equal(together.record_id, alone.record_id)
+    np.testing.assert_allclose(together.scores, alone.scores, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_other_processes_wait_patiently_while_the_first_prepares_the_records(
+    repository: Path,
+) -> None:
+    # 40 s: longer than JAX waits for a first exchange on CPUs.
+    code = """
+import sys, time
+from resunet_lc_jax import hosts
+hosts.join(sys.argv[1], 2, int(sys.argv[2]))
+time.sleep(40 if hosts.is_main() else 0)
+hosts.wait("records")
+"""
+    coordinator = f"localhost:{_free_port()}"
+    _together(
+        [[sys.executable, "-c", code, coordinator, str(process)] for process in range(2)],
+        cwd=repository,
+    )
 
 
 def test_a_process_alone_waits_for_nobody_and_keeps_its_own_values() -> None:

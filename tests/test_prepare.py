@@ -2,7 +2,6 @@ import csv
 import functools
 import http.server
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from challenge_files import write_challenge, write_record
 
 from tfds_physionet.download import DownloadError, download
 from tfds_physionet.plan import make_plan
-from tfds_physionet.pool import worker_pool
 from tfds_physionet.prepare import fingerprint, main, prepare_dataset
 
 SIGNAL = np.random.default_rng(7).normal(0, 100, (12, 500)).astype(np.int16)
@@ -201,13 +199,6 @@ def test_two_processes_build_once(tmp_path):
         thread.join()
     assert len(results) == 2 and results[0] == results[1]
     assert [path.name for path in data.iterdir()] == ["physionet2021"]
-
-
-def test_a_pool_keeps_order_and_says_when_a_worker_dies():
-    with worker_pool(2) as parallel_map:
-        assert list(parallel_map(abs, range(-50, 50))) == [abs(n) for n in range(-50, 50)]
-        with pytest.raises(RuntimeError, match="worker process died at 3"):
-            list(parallel_map(os._exit, [3]))
 
 
 def test_the_command_tells_what_it_did_and_what_is_wrong(tmp_path, capsys):

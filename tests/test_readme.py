@@ -1,5 +1,6 @@
 """What the README says can be done as it says."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -43,15 +44,50 @@ def _words(command: str) -> list[str]:
     return shlex.split(command.rstrip('"'), comments=True)
 
 
-def test_the_slurm_script_is_a_shell_script_with_known_options(readme: str) -> None:
+@pytest.fixture(scope="module")
+def slurm_script(readme: str) -> str:
     (script,) = [block for block in _blocks(readme) if "#SBATCH" in block]
-    assert script.startswith("#!/bin/bash\n")
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    options = re.findall(r"^#SBATCH --([a-z-]+)(?:=\S+)?$", script, flags=re.MULTILINE)
-    assert len(options) == script.count("#SBATCH") and set(options) <= _SBATCH
-    tasks, gpus = (re.search(rf"--{name}-per-node=(\d+)", script)[1] for name in ("ntasks", "gpus"))
+    return script
+
+
+def test_the_slurm_script_is_a_shell_script_with_known_options(slurm_script: str) -> None:
+    assert slurm_script.startswith("#!/bin/bash\n")
+    subprocess.run(["bash", "-n"], input=slurm_script, text=True, check=True)
+    options = re.findall(r"^#SBATCH --([a-z-]+)(?:=\S+)?$", slurm_script, flags=re.MULTILINE)
+    assert len(options) == slurm_script.count("#SBATCH") and set(options) <= _SBATCH
+    tasks, gpus = (
+        re.search(rf"--{name}-per-node=(\d+)", slurm_script)[1] for name in ("ntasks", "gpus")
+    )
     assert tasks == gpus, "JAX takes one task a GPU under srun"
-    assert "-eq 75" in script and "scontrol requeue" in script
+
+
+def test_the_slurm_script_asks_for_batches_that_its_gpus_divide(slurm_script: str) -> None:
+    nodes, tasks = (
+        int(re.search(rf"--{name}=(\d+)", slurm_script)[1]) for name in ("nodes", "ntasks-per-node")
+    )
+    batches = re.findall(r"--config\.(?:train|eval)\.batch_size=(\d+)", slurm_script)
+    assert len(batches) == 2
+    assert all(int(batch) % (nodes * tasks) == 0 for batch in batches)
+
+
+@pytest.mark.parametrize("status", [0, 1, 75])
+def test_the_slurm_script_requeues_a_job_that_was_stopped_and_no_other(
+    status: int, slurm_script: str, tmp_path: Path
+) -> None:
+    # Stand-ins for SLURM's commands, which note how they were called.
+    for name, ends in (("srun", status), ("scontrol", 0)):
+        command = tmp_path / name
+        command.write_text(f'#!/bin/bash\necho "{name} $*" >>"{tmp_path}/called"\nexit {ends}\n')
+        command.chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "4711",
+    }
+    done = subprocess.run(["bash"], input=slurm_script, text=True, check=False, env=environment)
+    assert done.returncode == status
+    called = (tmp_path / "called").read_text().splitlines()
+    assert "python main.py --config=configs/default.py" in called[0]
+    assert called[1:] == (["scontrol requeue 4711"] if status == 75 else [])
 
 
 def test_every_knob_and_file_that_the_readme_names_is_there(readme: str, repository: Path) -> None:

@@ -177,15 +177,37 @@ def test_command_line_writes_records_and_refuses_bad_counts_with_status_2(tmp_pa
     assert "count is 0" in refused.stderr
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path, stop: signal.Signals) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_leaves_no_worker_and_nothing_that_the_next_does_not_remove(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
+    folder = tmp_path / "records"
     command = [sys.executable, "-m", "tfds_physionet.simulate", "--count=100000"]
-    command += [f"--output={tmp_path / 'records'}", "--workers=2"]
+    command += [f"--output={folder}", "--workers=2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         while not list(tmp_path.rglob("*.mat")):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(stop)
-        process.communicate(timeout=30)
-    assert process.returncode == 128 + stop
-    assert list(tmp_path.iterdir()) == []
+        process.communicate(timeout=30)  # the workers hold standard error, too, until they end
+    if stop == signal.SIGKILL:
+        assert process.returncode == -stop
+        assert len(list(tmp_path.glob(".records.partial-*"))) == 1
+        before = len(list(tmp_path.rglob("*.mat")))
+        time.sleep(1)
+        assert len(list(tmp_path.rglob("*.mat"))) == before
+        write_records(folder, count=3, progress=False)
+        assert list(tmp_path.iterdir()) == [folder] and len(find_records(folder)) == 3
+    else:
+        assert process.returncode == 128 + stop
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_that_write_one_folder_write_it_once(tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    command = [sys.executable, "-m", "tfds_physionet.simulate", "--count=30", f"--output={folder}"]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 2]
+    assert any("exists; give another folder" in error for error in errors)
+    assert list(tmp_path.iterdir()) == [folder] and len(find_records(folder)) == 30

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from configs import default
 from resunet_lc_jax import provenance
-from resunet_lc_jax.workdir import hold, load_config
+from resunet_lc_jax.workdir import hold, load_config, open_checkpoints
 
 _HOLDER = """
 import sys, time
@@ -65,6 +66,35 @@ def test_the_stored_config_comes_back_with_its_types(tmp_path: Path) -> None:
     with hold(tmp_path, config):
         pass
     assert load_config(tmp_path, default.get_config()).to_dict() == config.to_dict()
+
+
+def test_reading_a_run_leaves_a_save_under_way_alone_and_tidies_after_a_killed_one(
+    tmp_path: Path,
+) -> None:
+    saving = tmp_path / "checkpoints" / "10.orbax-checkpoint-tmp"
+    saving.mkdir(parents=True)
+    with hold(tmp_path, default.get_config()):
+        with open_checkpoints(tmp_path):
+            pass
+        time.sleep(1)  # Orbax removes in the background
+        assert saving.is_dir()
+    with open_checkpoints(tmp_path):
+        pass
+    deadline = time.monotonic() + 10
+    while saving.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_run_of_several_processes_can_be_opened_by_one(tmp_path: Path) -> None:
+    config = default.get_config()
+    config.parallel.update({"coordinator": "node1:1234", "num_processes": 2, "process_id": 0})
+    with hold(tmp_path, config):
+        pass
+    alone = default.get_config()
+    assert load_config(tmp_path, alone).to_dict() == alone.to_dict()
+    with hold(tmp_path, alone):
+        pass
 
 
 def test_epochs_and_devices_may_change_and_nothing_that_changes_the_steps(tmp_path: Path) -> None:

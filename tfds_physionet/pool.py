@@ -2,8 +2,8 @@
 
 The workers are plain interpreters that talk through their standard input and output, not
 multiprocessing's: they import neither the caller's __main__ nor TensorFlow, nothing is forked from
-a process with threads, and however the parent ends, SIGKILL included, their input ends with it and
-so do they.
+a process with threads, and however the parent ends, SIGKILL included, they end within a second:
+their input ends with it, and in the middle of a call they see that they have another parent.
 """
 
 import os
@@ -12,6 +12,8 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,6 +101,7 @@ def _call(
 def _work() -> None:
     """Answers calls until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # The answers take standard output for themselves; what else is printed goes to the errors.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -109,6 +112,12 @@ def _work() -> None:
             answers.flush()
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         os._exit(0)  # the parent has gone: no one is left to flush to
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
 
 
 if __name__ == "__main__":

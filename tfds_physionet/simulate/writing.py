@@ -1,5 +1,6 @@
 """Writes simulated records as files of the Challenge's form, on all cores, whole or not at all."""
 
+import glob
 import os
 import shutil
 import struct
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from tfds_physionet.locking import lock
 from tfds_physionet.pool import num_cores, worker_pool
 from tfds_physionet.simulate.record import SOURCES, SimulatedRecord, simulate_record
 
@@ -31,8 +33,9 @@ def write_records(
 ) -> None:
     """Writes `folder`/training/<database>/g<N>/<record>.{hea,mat}.
 
-    Written beside the folder and then renamed: there is either the whole or nothing. A record's
-    bytes depend on the seed and its number, not on the count or the workers.
+    Written beside the folder and then renamed: there is either the whole or nothing. What a killed
+    process left is removed by the next one; a lock keeps two apart. A record's bytes depend on the
+    seed and its number, not on the count or the workers.
 
     Args:
         folder: Where to; must not exist, or be empty.
@@ -51,27 +54,30 @@ def write_records(
     folder = Path(folder).absolute()
     if count < 1:
         raise ValueError(f"count is {count}; give 1 or more")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists; give another folder or remove it")
-    beside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     # Refuses what no record can be made with before anything is written.
     simulate_record(seed, 0, duration_s=duration_s, sampling_rate=sampling_rate)
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        _write_lists(beside, count)
-        chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-        tasks = [(beside, chunk, seed, duration_s, sampling_rate) for chunk in chunks]
-        with (
-            worker_pool(min(workers or num_cores(), len(tasks) // 2)) as run,
-            tqdm(total=count, unit="record", disable=not progress, desc="simulate") as bar,
-        ):
-            for written in run(_write_chunk, tasks):
-                if isinstance(written, OSError):
-                    raise written
-                bar.update(written)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(folder.with_name(f".{folder.name}.lock")):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(f"{folder} exists; give another folder or remove it")
+        for left in folder.parent.glob(glob.escape(f".{folder.name}.partial-") + "*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+        beside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+        try:
+            _write_lists(beside, count)
+            chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+            tasks = [(beside, chunk, seed, duration_s, sampling_rate) for chunk in chunks]
+            with (
+                worker_pool(min(workers or num_cores(), len(tasks) // 2)) as run,
+                tqdm(total=count, unit="record", disable=not progress, desc="simulate") as bar,
+            ):
+                for written in run(_write_chunk, tasks):
+                    if isinstance(written, OSError):
+                        raise written
+                    bar.update(written)
+            beside.rename(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write_lists(folder: Path, count: int) -> None:

@@ -1,0 +1,47 @@
+"""Worker processes: in order, and never left behind."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfds_physionet.pool import worker_pool
+
+# The workers tell their numbers (each leads its own process group), then have long calls.
+_PARENT = """
+import os, time
+from tfds_physionet.pool import worker_pool
+with worker_pool(2) as run:
+    print(*set(run(os.getpgid, [0] * 50)), flush=True)
+    list(run(time.sleep, [60, 60]))
+"""
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_pool_keeps_order_and_says_when_a_worker_dies() -> None:
+    with worker_pool(2) as parallel_map:
+        assert list(parallel_map(abs, range(-50, 50))) == [abs(n) for n in range(-50, 50)]
+        with pytest.raises(RuntimeError, match="worker process died at 3"):
+            list(parallel_map(os._exit, [3]))
+
+
+def test_a_worker_in_the_middle_of_a_long_call_ends_with_a_killed_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        time.sleep(1)  # the long calls have come
+        assert workers and all(map(_runs, workers))
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while any(map(_runs, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
