@@ -46,7 +46,7 @@ def compiled_step(size: int, length: int, *, remat: bool = False) -> tuple[Any, 
     batch = parallel.place_batch(numpy_batch(size, length), devices)
     step = partial(steps.train_step, model=model, tx=tx, seed=0)
     compiled: Any = parallel.compile_train_step(step, devices)
-    return compiled.lower(first, batch).compile(), first, batch
+    return parallel.compile_for(compiled, first, batch), first, batch
 
 
 def our_step(size: int, length: int, remat: bool = False) -> Callable[[], None]:

@@ -4,6 +4,9 @@ Three ways, one meaning: jit on one device, pmap over the devices of one process
 mesh. The state is replicated, never stacked; the batch is split along its first axis.
 """
 
+import ctypes
+import gc
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +109,19 @@ def compile_train_step(step: Callable, devices: Devices) -> Callable:
     cpu = devices.mesh.devices.flat[0].platform == "cpu"
     options = {"xla_disable_hlo_passes": "cse_barrier_expander"} if cpu else None
     return jax.jit(step, donate_argnums=0, compiler_options=options)
+
+
+def compile_for(step: Callable, *arguments: Any) -> Callable:
+    """Compiles what `compile_train_step` returned, before its first call, for such arguments.
+
+    What the compiler has used and freed, a gigabyte or two, goes back to the system, so that it
+    does not add to the memory of the first call.
+    """
+    compiled = step.lower(*arguments).compile()  # type: ignore[attr-defined]
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+    return compiled
 
 
 def compile_eval_step(step: Callable, devices: Devices) -> Callable:

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import hosts, optim, preemption, provenance
+from resunet_lc_jax import hosts, optim, parallel, preemption, provenance
 from resunet_lc_jax.checkpoints import METRIC, Checkpoints
 from resunet_lc_jax.evaluate import choose_thresholds, evaluate, validate
 from resunet_lc_jax.job import (
@@ -116,6 +116,8 @@ def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequ
                 if number == total or ended:
                     return True
                 records, batch = next(batches)
+                if number == start:
+                    train_step = parallel.compile_for(train_step, state, batch)
                 state, values = train_step(state, batch)
                 number += 1
                 watch.follow(number, values, records)
