@@ -4,8 +4,9 @@ The only file that imports tensorflow. The training stream is a pure function of
 can start at any step and gives the very same bytes, without a saved iterator.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import tfds_physionet  # noqa: F401  (registers the builder)
 from resunet_lc_jax.selection import Split
 from resunet_lc_jax.steps import MISSING
 from resunet_lc_jax.windows import padding
-from tfds_physionet.diagnoses import ANNOTATED, DATABASES
+from tfds_physionet.diagnoses import ANNOTATED, DATABASES, NUM_CLASSES
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import (
     Builder,
     Physionet2021Config,
@@ -25,6 +26,19 @@ from tfds_physionet.preparation import STANDARD_LEADS, PreparedSignal
 from tfds_physionet.shards import RecordReader
 
 DATASET = "physionet2021"
+
+# The features that are used here, as they are stored. TFDS's own deserialisation gives the same
+# and all the others, at four times the cost.
+_STORED = {
+    "record_id": tf.io.FixedLenFeature((), tf.string),
+    "patient_id": tf.io.FixedLenFeature((), tf.string),
+    "database": tf.io.FixedLenFeature((), tf.string),
+    "signal": tf.io.FixedLenFeature((), tf.string),
+    "lead_mean": tf.io.FixedLenFeature((len(STANDARD_LEADS),), tf.float32),
+    "lead_std": tf.io.FixedLenFeature((len(STANDARD_LEADS),), tf.float32),
+    "lead_present": tf.io.FixedLenFeature((len(STANDARD_LEADS),), tf.int64),
+    "labels": tf.io.FixedLenFeature((NUM_CLASSES,), tf.int64),
+}
 
 
 @dataclass(frozen=True)
@@ -116,28 +130,43 @@ def training_batches(
     part = batch_size // process[1]
     first = process[0] * part
     steps_per_epoch = len(records) // batch_size
-    rows = lead_rows(leads)
-    epoch, skipped = divmod(start_step, steps_per_epoch)
-    while True:
-        randomness = np.random.default_rng([seed, epoch])
-        crop_seed = int(randomness.integers(2**31))
-        order = randomness.permutation(len(records))[: steps_per_epoch * batch_size]
-        own = order.reshape(steps_per_epoch, batch_size)[skipped:, first : first + part]
+    read, leads_kept = _reader(builder, records), lead_rows(leads)
 
-        def example(features: Mapping, seed: int = crop_seed) -> dict:
-            return _crop(features, length=length, rows=rows, pad=pad, seed=seed)
+    def steps() -> Iterator[tuple[np.ndarray, int]]:
+        epoch, skipped = divmod(start_step, steps_per_epoch)
+        while True:
+            order = np.random.default_rng([seed, epoch]).permutation(len(records))
+            order = order[: steps_per_epoch * batch_size].reshape(steps_per_epoch, batch_size)
+            for rows in order[skipped:, first : first + part]:
+                yield rows, epoch
+            epoch, skipped = epoch + 1, 0
 
-        batches = (
-            _read(builder, records, own)
-            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .batch(part, drop_remainder=True)
-            .prefetch(2)
+    def example(serialised: tf.Tensor, epoch: tf.Tensor) -> dict:
+        features = tf.io.parse_single_example(serialised, _STORED)
+        return features | {
+            "signal": _crop(features, length=length, pad=pad, seed=seed, epoch=epoch)
+        }
+
+    # One pipeline for all epochs: the next one's first records are read while this one ends.
+    batches = (
+        tf.data.Dataset.from_generator(
+            steps, output_signature=(tf.TensorSpec([part], tf.int64), tf.TensorSpec([], tf.int64))
         )
-        for batch in batches.as_numpy_iterator():
-            batch["index"] = np.arange(first, first + part, dtype=np.int32)
-            batch["mask"] = np.ones(part, np.float32)
-            yield batch
-        epoch, skipped = epoch + 1, 0
+        .map(
+            lambda rows, epoch: (read(rows), tf.fill([part], epoch)),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        .unbatch()
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(part, drop_remainder=True)
+        .map(partial(_as_batch, rows=leads_kept))
+        .prefetch(2)
+    )
+    for batch in batches.as_numpy_iterator():
+        batch["index"] = np.arange(first, first + part, dtype=np.int32)
+        batch["mask"] = np.ones(part, np.float32)
+        yield batch
 
 
 def stored_records(
@@ -150,14 +179,20 @@ def stored_records(
       records: Those to read.
       process: (p, P): yield every P-th record, from the p-th; nothing else is read.
     """
+    read = _reader(builder, records)
     rows = np.arange(len(records))[process[0] :: process[1], None]
-    for features in _read(builder, records, rows).prefetch(16).as_numpy_iterator():
+    examples = tf.data.Dataset.from_tensor_slices(rows).map(
+        lambda row: tf.io.parse_single_example(read(row)[0], _STORED),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    for features in examples.prefetch(16).as_numpy_iterator():
         signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
         yield StoredRecord(
             record_id=features["record_id"].decode(),
             patient_id=features["patient_id"].decode(),
             database=features["database"].decode(),
-            labels=features["labels"],
+            labels=features["labels"].astype(np.uint8),
             prepared=PreparedSignal(
                 signal=signal,
                 lead_mean=features["lead_mean"],
@@ -168,8 +203,8 @@ def stored_records(
         )
 
 
-def _read(builder: tfds.core.DatasetBuilder, records: Split, rows: np.ndarray) -> tf.data.Dataset:
-    """Reads the records in the given rows [steps, at once] of the table, the signal as bytes.
+def _reader(builder: tfds.core.DatasetBuilder, records: Split) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Reads the records in some rows [n] of the table: [n] serialised examples.
 
     Each is read from its place: an epoch is shuffled exactly, a run is taken up at any step
     without reading what came before, and a host reads what it trains on, nothing else.
@@ -177,50 +212,39 @@ def _read(builder: tfds.core.DatasetBuilder, records: Split, rows: np.ndarray) -
     table = records.table
     reader = RecordReader(Path(builder.data_dir))
 
-    def read(numbers: np.ndarray) -> np.ndarray:
-        places = zip(table.file[numbers], table.offset[numbers], table.size[numbers], strict=True)
+    def read(rows: np.ndarray) -> np.ndarray:
+        places = zip(table.file[rows], table.offset[rows], table.size[rows], strict=True)
         return np.array([reader.read(*place) for place in places], dtype=object)
 
-    def example(serialised: tf.Tensor) -> dict:
-        signal_as_bytes = {"signal": tfds.decode.SkipDecoding()}
-        return builder.info.features.deserialize_example(serialised, decoders=signal_as_bytes)
-
-    return (
-        tf.data.Dataset.from_tensor_slices(rows)
-        .map(
-            lambda numbers: tf.ensure_shape(tf.numpy_function(read, [numbers], tf.string), [None]),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        .unbatch()
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    )
+    return lambda rows: tf.ensure_shape(tf.numpy_function(read, [rows], tf.string), rows.shape)
 
 
-def _crop(features: Mapping, *, length: int, rows: np.ndarray, pad: str, seed: int) -> dict:
-    """Decodes one record and takes `length` samples from a random place, padded where shorter."""
+def _crop(features: Mapping, *, length: int, pad: str, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Takes `length` samples [12, length] from a random place, padded where there are fewer.
+
+    The place is a function of the seed, the epoch and the record's name.
+    """
     signal = tf.reshape(tf.io.decode_raw(features["signal"], tf.int16), (len(STANDARD_LEADS), -1))
-    samples = tf.shape(signal)[1]
-    record = tf.strings.to_hash_bucket_fast(features["record_id"], 2**31 - 1)
-    start = tf.random.stateless_uniform(
-        (),
-        seed=tf.stack([tf.constant(seed, tf.int64), record]),
-        maxval=tf.maximum(samples - length, 0) + 1,
-        dtype=tf.int32,
-    )
+    places = tf.maximum(tf.shape(signal, tf.int64)[1] - length, 0) + 1
+    name = tf.strings.join([tf.strings.as_string(epoch), features["record_id"]], "/")
+    start = tf.strings.to_hash_bucket_strong(name, 2**62, [seed, 0]) % places
     crop = signal[:, start : start + length]
-    if len(rows) != len(STANDARD_LEADS) or (rows != np.arange(len(rows))).any():
-        crop = tf.gather(crop, rows)
     missing = padding(length - tf.shape(crop)[1], pad)
     crop = tf.pad(crop, [[0, 0], missing], constant_values=MISSING)
-    source = tf.equal(DATABASES, features["database"])
+    return tf.ensure_shape(crop, (len(STANDARD_LEADS), length))
+
+
+def _as_batch(features: Mapping, *, rows: np.ndarray) -> dict:
+    """The arrays of `steps.Batch`, and record_id, of cropped examples; their leads by rows."""
+    source = tf.equal(DATABASES, features["database"][:, None])
     # A source that is not in the table is taken to give every class.
-    annotated = tf.reduce_any(ANNOTATED & source, axis=1) | ~tf.reduce_any(source)
-    return {
-        "signal": tf.ensure_shape(crop, (len(rows), length)),
-        "lead_mean": tf.gather(features["lead_mean"], rows),
-        "lead_std": tf.gather(features["lead_std"], rows),
-        "lead_present": tf.cast(tf.gather(features["lead_present"], rows), tf.bool),
+    annotated = tf.reduce_any(ANNOTATED & source[:, None], axis=-1)
+    annotated |= ~tf.reduce_any(source, axis=1, keepdims=True)
+    by_lead = {k: features[k] for k in ("signal", "lead_mean", "lead_std", "lead_present")}
+    if len(rows) != len(STANDARD_LEADS) or (rows != np.arange(len(rows))).any():
+        by_lead = {name: tf.gather(values, rows, axis=1) for name, values in by_lead.items()}
+    return by_lead | {
+        "lead_present": tf.cast(by_lead["lead_present"], tf.bool),
         "labels": tf.cast(features["labels"], tf.float32),
         "annotated": annotated | (features["labels"] > 0),
         "record_id": features["record_id"],
