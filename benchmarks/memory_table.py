@@ -32,26 +32,15 @@ def measure(batch_size: int, *, run: bool, remat: bool = False, parts: int = 1) 
     """Compiles, and perhaps runs, the step of the full-width network on 12 leads, 4096 samples.
 
     Returns:
-      GFLOP, temporary and state memory (MiB), seconds to compile; where it ran: the process's peak
+      GFLOP, temporary and state memory (MiB), seconds to start and compile; where it ran: the process's peak
       (MiB) and the seconds of a step.
     """
-    import jax
     import numpy as np
-    import optax
 
-    from resunet_lc_jax import optim, parallel, steps
-    from resunet_lc_jax.models import create_model
-    from resunet_lc_jax.state import create_state, init_variables
+    from benchmarks.networks import compiled_step
 
-    model = create_model("resunet_lc", remat=remat)
-    tx = optim.create_optimizer("adam", optax.constant_schedule(1e-3))
-    devices = parallel.choose_devices("auto", jax.devices()[:1])
-    step = partial(steps.train_step, model=model, tx=tx, seed=0, accumulate_steps=parts)
-    state = create_state(init_variables(model, seed=0, num_leads=12, length=4096), tx)
-    batch = parallel.place_batch(_batch(batch_size), devices)
     begun = time.perf_counter()
-    compiled_step: Any = parallel.compile_train_step(step, devices)
-    program = compiled_step.lower(state, batch).compile()
+    program, state, batch = compiled_step(batch_size, 4096, remat=remat, parts=parts)
     compiled = time.perf_counter()
     memory, cost = program.memory_analysis(), program.cost_analysis()
     result = {
@@ -68,21 +57,6 @@ def measure(batch_size: int, *, run: bool, remat: bool = False, parts: int = 1) 
         result["step_s"] = time.perf_counter() - begun
         result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return result
-
-
-def _batch(size: int) -> dict:
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    return {
-        "signal": rng.normal(0, 300, (size, 12, 4096)).astype(np.int16),
-        "lead_mean": np.zeros((size, 12), np.float32),
-        "lead_std": np.full((size, 12), 300, np.float32),
-        "lead_present": np.ones((size, 12), bool),
-        "labels": (rng.random((size, 26)) < 0.1).astype(np.float32),
-        "mask": np.ones(size, np.float32),
-        "index": np.arange(size, dtype=np.int32),
-    }
 
 
 def table(rows: list[dict]) -> str:

@@ -31,7 +31,9 @@ def numpy_batch(size: int, length: int) -> dict[str, np.ndarray]:
     }
 
 
-def compiled_step(size: int, length: int, *, remat: bool = False) -> tuple[Any, Any, Any]:
+def compiled_step(
+    size: int, length: int, *, remat: bool = False, parts: int = 1
+) -> tuple[Any, Any, Any]:
     """Our training step, compiled, with its first state and a batch."""
     import jax
     import optax
@@ -44,16 +46,16 @@ def compiled_step(size: int, length: int, *, remat: bool = False) -> tuple[Any, 
     variables = state.init_variables(model, seed=0, num_leads=LEADS, length=length)
     first = parallel.place_state(state.create_state(variables, tx), devices)
     batch = parallel.place_batch(numpy_batch(size, length), devices)
-    step = partial(steps.train_step, model=model, tx=tx, seed=0)
+    step = partial(steps.train_step, model=model, tx=tx, seed=0, accumulate_steps=parts)
     compiled: Any = parallel.compile_train_step(step, devices)
     return parallel.compile_for(compiled, first, batch), first, batch
 
 
-def our_step(size: int, length: int, remat: bool = False) -> Callable[[], None]:
-    """A training step of the default recipe."""
+def our_step(size: int, length: int, remat: bool = False, parts: int = 1) -> Callable[[], None]:
+    """A training step of the default recipe, the batch as a whole or in parts."""
     import jax
 
-    step, current, batch = compiled_step(size, length, remat=remat)
+    step, current, batch = compiled_step(size, length, remat=remat, parts=parts)
 
     def call() -> None:
         nonlocal current

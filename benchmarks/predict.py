@@ -38,21 +38,25 @@ def measure(*, full: bool) -> tuple[list[Row], dict]:
 
 
 def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
-    """`main.py --mode=predict` without its start: from .hea files to CSV files."""
+    """`main.py --mode=predict` without its start: from .hea files to CSV files.
+
+    Of each record the first window alone, as the peer has it.
+    """
     from configs import default
-    from resunet_lc_jax import predict, workdir
+    from resunet_lc_jax import evaluate, predict, workdir
     from resunet_lc_jax.thresholds import Thresholds
     from tfds_physionet.records import RecordError, find_records
 
     config = default.get_config()
-    config.model.width, config.eval.batch_size = width, BATCH
+    config.model.width, config.eval.batch_size, config.eval.windows = width, BATCH, "first"
     model = workdir.build_model(config)
     variables = workdir.initial_variables(config, model)
     run = workdir.Run(config, model, variables, 0, Thresholds.fixed())
+    score_batch = evaluate.score_run(run)
 
     def call() -> None:
         headers, errors = find_records(records, unique=False), list[RecordError]()
-        scored = predict.score_headers(run, headers, errors)
+        scored = predict.score_headers(run, score_batch, headers, errors)
         decided = ((header, scores, run.thresholds.decide(scores)) for header, scores in scored)
         with contextlib.redirect_stdout(None):
             predict.write_predictions(decided, errors, records, output)

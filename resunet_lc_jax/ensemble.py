@@ -14,7 +14,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from resunet_lc_jax import hosts
-from resunet_lc_jax.evaluate import decide, keep_thresholds, publish, score_stored_run
+from resunet_lc_jax.evaluate import (
+    decide,
+    keep_thresholds,
+    publish,
+    score_run,
+    score_stored_run,
+)
 from resunet_lc_jax.predict import score_headers, write_predictions
 from resunet_lc_jax.predictions import Predictions, check_same_records
 from resunet_lc_jax.thresholds import Thresholds
@@ -174,7 +180,7 @@ def predict_ensemble(
         configure_jax(configs[path])
         run = load_run(path, configs[path])
         unread: list[RecordError] = []
-        scored = score_headers(run, headers, unread)
+        scored = score_headers(run, score_run(run), headers, unread)
         title = f"predicting, run {number} of {len(ensemble.runs)}"
         hidden = not hosts.is_main()
         scores.append(dict(tqdm(scored, title, len(headers), unit="record", disable=hidden)))

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from resunet_lc_jax import data, hosts
 from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.challenge_csv import write_challenge_csv
-from resunet_lc_jax.evaluate import record_windows, score_run
+from resunet_lc_jax.evaluate import ScoreBatch, record_windows, score_run
 from resunet_lc_jax.windows import score_records
 from resunet_lc_jax.workdir import Run, configure_jax, load_run
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
@@ -47,26 +47,27 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
     errors: list[RecordError] = []
     decided = (
         (header, scores, run.thresholds.decide(scores))
-        for header, scores in score_headers(run, headers, errors)
+        for header, scores in score_headers(run, score_run(run), headers, errors)
     )
     shown = tqdm(decided, "predicting", len(headers), unit="record", disable=not hosts.is_main())
     return write_predictions(shown, errors, folder, output)
 
 
 def score_headers(
-    run: Run, headers: Sequence[Path], errors: list[RecordError]
+    run: Run, score_batch: ScoreBatch, headers: Sequence[Path], errors: list[RecordError]
 ) -> Iterator[tuple[Path, np.ndarray]]:
     """Returns the scores [26] that a run gives each record that can be read, in their order.
 
     Args:
       run: The run.
+      score_batch: Its network, from `evaluate.score_run`.
       headers: The records' .hea files.
       errors: Takes the errors of those that can't be read.
     """
     config = run.config
     return score_records(
         _prepared_ahead(headers, errors, variant=config.data.variant),
-        score_run(run),
+        score_batch,
         batch_size=config.eval.batch_size,
         length=config.data.length,
         rows=data.lead_rows(config.data.leads),
