@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ def measure(batch_size: int, *, run: bool, remat: bool = False, parts: int = 1) 
     """Compiles, and perhaps runs, the step of the full-width network on 12 leads, 4096 samples.
 
     Returns:
-      GFLOP, temporary and state memory (MiB), seconds to start and compile; where it ran: the process's peak
-      (MiB) and the seconds of a step.
+      GFLOP, temporary and state memory (MiB), seconds to start and compile; where it ran: the
+      process's peak (MiB) and the seconds of a step.
     """
     import numpy as np
 
