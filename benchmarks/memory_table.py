@@ -1,6 +1,6 @@
 """Measures the memory of one training step with and without rematerialisation.
 
-  python -m benchmarks.memory_table --output=docs/memory.md [--batch_sizes=4,8,24] [--run=8]
+  python -m benchmarks.memory_table --output=FILE [--batch_sizes=4,8,24] [--run=8]
 
 For each batch size and setting, in a process of its own: the compiled program's own account of its
 temporary memory, and, for the sizes of --run, the process's real peak over two steps and the time
@@ -23,8 +23,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "remat,accumulate_steps=3": {"remat": True, "parts": 3},
 }
 """What the table compares, as arguments of `measure`."""
-
-_BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 def measure(batch_size: int, *, run: bool, remat: bool = False, parts: int = 1) -> dict[str, float]:
@@ -82,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, help="Markdown; the table takes its place in it")
+    parser.add_argument("--output", type=Path, help="a Markdown file")
     parser.add_argument("--batch_sizes", default="4,8,24")
     parser.add_argument("--run", default="", help="sizes whose steps are run, too")
     parser.add_argument("--settings", default="plain;remat", help=f"of: {'; '.join(SETTINGS)}")
@@ -105,10 +103,7 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     print(table(rows))
     if arguments.output:
-        text = arguments.output.read_text() if arguments.output.is_file() else ""
-        before, _, rest = text.partition(_BEGIN)
-        after = rest.partition(_END)[2]
-        arguments.output.write_text(f"{before}{_BEGIN}\n{table(rows)}\n{_END}{after}")
+        arguments.output.write_text(table(rows) + "\n")
 
 
 if __name__ == "__main__":
