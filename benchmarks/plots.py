@@ -50,6 +50,6 @@ def _plot_layers(layers: dict[str, dict[str, float]], peak: float, path: Path) -
     axes.axvline(peak, color="black", linestyle="--", label="matrix product")
     axes.set(yticks=range(len(layers)), yticklabels=list(layers), xlabel="GFLOP/s")
     axes.invert_yaxis()
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
