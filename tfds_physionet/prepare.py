@@ -107,14 +107,12 @@ def prepare_dataset(
         workers: Processes; 0 for one a core. The result does not depend on it.
         patients: PTB-XL's ptbxl_database.csv; see `plan.make_plan`.
         published_folds: Whether PTB-XL's records keep their published folds.
-        known_fingerprint: `fingerprint(records)`, where it was computed already (5 s for 88,000
-            records).
+        known_fingerprint: `fingerprint(records)`, where it is known (5 s for 88,000 records).
         progress: Whether to show progress on standard error.
 
     Raises:
         FileNotFoundError: There are no records.
-        ValueError: The config is unknown, too few records can be used, or `data_dir` holds a build
-            of other records.
+        ValueError: An unknown config, too few usable records, or `data_dir` holds other records.
     """
     if config not in CONFIGS:
         raise ValueError(f"config {config!r} is none of {', '.join(CONFIGS)}")

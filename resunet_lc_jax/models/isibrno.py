@@ -17,10 +17,10 @@ from resunet_lc_jax.models.layers import (
     Linear,
     Numerics,
     leaky_relu,
-    stage,
 )
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import residual_blocks
+from resunet_lc_jax.models.stage import stage
 
 _HEADS = 8
 

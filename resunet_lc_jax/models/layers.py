@@ -246,47 +246,6 @@ def batch_moments(
     return moments[0] + pivot, jnp.maximum(moments[1] - lax.square(moments[0]), 0), count
 
 
-def stage(
-    *inputs: Features,
-    train: bool,
-    features: int,
-    kernel_size: tuple[int, ...],
-    numerics: Numerics,
-    stride: int = 1,
-    transposed: bool = False,
-    suffix: str | int = "",
-) -> Features:
-    """Convolution, BatchNorm and LeakyReLU: layers conv and bn of the module that calls it.
-
-    Args:
-        inputs: [B, L, T, C], side by side along C.
-        train: see `BatchNorm`.
-        features: channels out.
-        kernel_size: see `Conv`.
-        numerics: dtypes and precision.
-        stride: see `Conv`.
-        transposed: see `Conv`.
-        suffix: of the layers' names.
-
-    Returns:
-        [B, L, T', features]; see `Normalised`.
-    """
-    conv = Conv(
-        features,
-        kernel_size,
-        stride=stride,
-        transposed=transposed,
-        use_bias=numerics.folded,
-        numerics=numerics,
-        name=f"conv{suffix}",
-    )
-    y = conv(*inputs)
-    if numerics.folded:
-        return leaky_relu(y)
-    norm = BatchNorm(numerics, name=f"bn{suffix}")
-    return Normalised(y, *norm.coefficients(y, train))
-
-
 def rematerialised(block: Any, remat: bool, *, static_argnums: tuple[int, ...] = ()) -> Any:
     """The module class; with `remat` the backward pass computes it anew from its input."""
     if not remat:

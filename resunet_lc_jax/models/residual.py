@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import Conv, Features, Numerics, activated, rematerialised, stage
+from resunet_lc_jax.models.layers import Conv, Features, Numerics, activated, rematerialised
+from resunet_lc_jax.models.stage import stage
 
 
 class Stem(nn.Module):

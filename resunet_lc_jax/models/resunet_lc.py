@@ -12,11 +12,11 @@ from resunet_lc_jax.models.layers import (
     Numerics,
     activated,
     rematerialised,
-    stage,
 )
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import Stem
+from resunet_lc_jax.models.stage import stage
 
 _DEPTHS = (6, 5, 4, 3)  # of the four U-Nets: each reaches T / 128
 _LENGTH_DIVISOR = 128
