@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     """Imports what the mode needs, and no more: --help and a wrong flag answer at once."""
-    from resunet_lc_jax import workdir as runs
+    from resunet_lc_jax.runs import workdir as runs
 
     if _MODE.value == "train":
         runs.require_records(_CONFIG.value)
@@ -133,7 +133,7 @@ def _run() -> int:
 
 def _config_of(run: Path) -> ConfigDict:
     """A run's config with the overrides of this command."""
-    from resunet_lc_jax.workdir import load_config
+    from resunet_lc_jax.runs.workdir import load_config
 
     config = load_config(run, _CONFIG.value)
     config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))

@@ -45,13 +45,13 @@ def _at_least(name: str, ours: float, peer: float, times: float, rate: float) ->
 def batches_per_s(records: Path, data_dir: Path) -> float:
     """Records a second of the stream that training sees, after its first batches."""
     from configs import default
-    from resunet_lc_jax import data, sources
+    from resunet_lc_jax.data import sources, stream
 
     config = default.get_config().data
     config.records, config.data_dir = str(records), str(data_dir)
     with contextlib.redirect_stdout(None):
         builder, selection = sources.open_records(config)
-    batches = data.training_batches(
+    batches = stream.training_batches(
         builder,
         selection.split("all"),
         batch_size=BATCH,

@@ -38,7 +38,8 @@ def compiled_step(
     import jax
     import optax
 
-    from resunet_lc_jax import parallel, state, steps
+    from resunet_lc_jax.devices import parallel
+    from resunet_lc_jax.learning import state, steps
     from resunet_lc_jax.models import create_model
 
     devices = parallel.choose_devices("auto", jax.devices()[:1])
@@ -69,7 +70,7 @@ def our_scores(size: int, length: int) -> Callable[[], None]:
     """Scores of a batch from its int16 samples, with the folded network, as predict has them."""
     import jax
 
-    from resunet_lc_jax import state, steps
+    from resunet_lc_jax.learning import state, steps
     from resunet_lc_jax.models import create_model
     from resunet_lc_jax.models.folding import fold
 

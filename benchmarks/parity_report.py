@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from resunet_lc_jax.atomic import replacing
-from resunet_lc_jax.figures import save
+from resunet_lc_jax.measures.figures import save
+from tfds_physionet.files import replacing
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")  # Okabe and Ito
 

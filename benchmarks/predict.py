@@ -43,8 +43,9 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     Of each record the first window alone, as the peer has it.
     """
     from configs import default
-    from resunet_lc_jax import evaluate, predict, workdir
-    from resunet_lc_jax.thresholds import Thresholds
+    from resunet_lc_jax import evaluate, predict
+    from resunet_lc_jax.measures.thresholds import Thresholds
+    from resunet_lc_jax.runs import workdir
     from tfds_physionet.records import RecordError, find_records
 
     config = default.get_config()

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.timing import Row, seconds
-from resunet_lc_jax import metrics, thresholds
+from resunet_lc_jax.measures import metrics, thresholds
 from tfds_physionet.diagnoses import REWARDS, SINUS_RHYTHM
 
 RECORDS, CLASSES = 20_000, 26

@@ -35,7 +35,7 @@ def first_step(cache: str) -> None:
     """Takes one step of the default recipe, with compiled programs kept in this folder."""
     from benchmarks.networks import our_step
     from configs import default
-    from resunet_lc_jax.workdir import configure_jax
+    from resunet_lc_jax.runs.workdir import configure_jax
 
     config = default.get_config()
     config.compilation_cache = cache

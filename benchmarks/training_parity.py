@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from benchmarks.parity_report import Curves, Recipe, write_report
 from configs import default
-from resunet_lc_jax import data, optim, sources
+from resunet_lc_jax.data import sources, stream
+from resunet_lc_jax.learning import optim
+from resunet_lc_jax.learning.state import create_state, init_variables
+from resunet_lc_jax.learning.steps import normalise, train_step
 from resunet_lc_jax.models import Network, create_model
-from resunet_lc_jax.state import create_state, init_variables
-from resunet_lc_jax.steps import normalise, train_step
-from resunet_lc_jax.torch_weights import to_state_dict
+from resunet_lc_jax.pytorch.weights import to_state_dict
 
 MODELS = ("resunet_lc", "resu2d_lc", "res1d_maxpool", "res2d_maxpool", "res2d_lc")
 _SIMULATED_COUNT = 240
@@ -60,7 +61,7 @@ def draw_batches(options: argparse.Namespace) -> tuple[list[Batch], int]:
         config.data_dir = options.data_dir or scratch
         builder, selection = sources.open_records(config)
         training = selection.split("train")
-        batches = data.training_batches(
+        batches = stream.training_batches(
             builder,
             training,
             batch_size=options.batch_size,
@@ -79,7 +80,7 @@ def train_both(
     Args:
       name: Of the network.
       recipe: Precision and optimiser.
-      batches: One per step, from `data.training_batches`; signals [B, 12, T].
+      batches: One per step, from `stream.training_batches`; signals [B, 12, T].
       width: Channels of the first stage.
       seed: Of the first weights.
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from resunet_lc_jax import metrics
-from resunet_lc_jax.atomic import replacing
-from resunet_lc_jax.bootstrap import interval, patient_weights, weighted_scores
-from resunet_lc_jax.figures import class_marks, save
-from resunet_lc_jax.predictions import Predictions, check_same_records, load_predictions
+from resunet_lc_jax.measures import metrics
+from resunet_lc_jax.measures.bootstrap import interval, patient_weights, weighted_scores
+from resunet_lc_jax.measures.figures import class_marks, save
+from resunet_lc_jax.measures.predictions import Predictions, check_same_records, load_predictions
+from tfds_physionet.files import replacing
 
 COLUMNS = {
     "f_measure": "F-measure",

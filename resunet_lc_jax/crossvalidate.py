@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import hosts
+from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import publish
-from resunet_lc_jax.metrics import MACRO_METRICS, score
-from resunet_lc_jax.predictions import Predictions, concatenate, load_predictions
+from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
+from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
+from resunet_lc_jax.runs.workdir import configure_jax, hold, load_config, write_json
 from resunet_lc_jax.train import train
-from resunet_lc_jax.workdir import configure_jax, hold, load_config, write_json
-from tfds_physionet.plan import NUM_FOLDS
+from tfds_physionet.build_plan import NUM_FOLDS
 
 
 def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:

@@ -13,18 +13,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import hosts
-from resunet_lc_jax.evaluate import (
-    decide,
-    keep_thresholds,
-    publish,
-    score_run,
-    score_stored_run,
-)
+from resunet_lc_jax.devices import hosts
+from resunet_lc_jax.evaluate import decide, keep_thresholds, publish, score_run, score_stored_run
+from resunet_lc_jax.measures.predictions import Predictions, check_same_records
+from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.predict import score_headers, write_predictions
-from resunet_lc_jax.predictions import Predictions, check_same_records
-from resunet_lc_jax.thresholds import Thresholds
-from resunet_lc_jax.workdir import configure_jax, load_run, write_json
+from resunet_lc_jax.runs.workdir import configure_jax, load_run, write_json
 from tfds_physionet.records import RecordError, find_records
 
 VOTES = ("mean", "majority")

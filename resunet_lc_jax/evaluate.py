@@ -13,26 +13,20 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import (
-    data,
-    figures,
-    hosts,
-    metrics,
-    parallel,
-    provenance,
-    report,
-    steps,
-    thresholds,
-)
+from resunet_lc_jax.data import stream
+from resunet_lc_jax.data.selection import Split, check_unseen
+from resunet_lc_jax.data.sources import open_records
+from resunet_lc_jax.data.windows import score_records, window_starts
+from resunet_lc_jax.devices import hosts, parallel
+from resunet_lc_jax.learning import steps
+from resunet_lc_jax.measures import figures, metrics, report, thresholds
+from resunet_lc_jax.measures.predictions import Predictions, save_predictions
+from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.models.folding import fold
-from resunet_lc_jax.predictions import Predictions, save_predictions
-from resunet_lc_jax.selection import Split, check_unseen
-from resunet_lc_jax.sources import open_records
-from resunet_lc_jax.thresholds import Thresholds
-from resunet_lc_jax.windows import score_records, window_starts
-from resunet_lc_jax.workdir import Run, configure_jax, load_run, write_json
+from resunet_lc_jax.runs import provenance
+from resunet_lc_jax.runs.workdir import Run, configure_jax, load_run, write_json
 from tfds_physionet.diagnoses import CLASS_NAMES, NUM_CLASSES
-from tfds_physionet.preparation import PreparedSignal
+from tfds_physionet.signals import PreparedSignal
 
 ScoreBatch = Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -82,7 +76,7 @@ def score_split(
 
     def mine() -> Iterator[tuple[int, PreparedSignal]]:
         numbers = range(len(records))[process[0] :: process[1]]
-        stored = data.stored_records(builder, records, process=process)
+        stored = stream.stored_records(builder, records, process=process)
         bar = tqdm(stored, records.name, len(numbers), leave=False, disable=not hosts.is_main())
         for number, record in zip(numbers, bar, strict=True):
             yield number, record.prepared
@@ -92,7 +86,7 @@ def score_split(
         score_batch,
         batch_size=config.eval.batch_size,
         length=config.data.length,
-        rows=data.lead_rows(config.data.leads),
+        rows=stream.lead_rows(config.data.leads),
         windows=windows,
         pad=config.data.pad,
         seed=config.seed,

@@ -12,12 +12,12 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import torch_weights
-from resunet_lc_jax.checkpoints import Checkpoints
-from resunet_lc_jax.recipe import create_tx
-from resunet_lc_jax.state import TrainState, create_state
-from resunet_lc_jax.torch_names import canonical
-from resunet_lc_jax.workdir import (
+from resunet_lc_jax.learning.recipe import create_tx
+from resunet_lc_jax.learning.state import TrainState, create_state
+from resunet_lc_jax.pytorch import weights
+from resunet_lc_jax.pytorch.names import canonical
+from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.workdir import (
     build_model,
     hold,
     initial_variables,
@@ -47,20 +47,20 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     """
     if (workdir / "config.json").exists():
         raise ValueError(f"{workdir} already holds a run; give another --workdir")
-    checkpoint = torch_weights.read_checkpoint(path)
+    checkpoint = weights.read_checkpoint(path)
     model, name = build_model(config), config.model.name
     template = jax.eval_shape(lambda: initial_variables(config, model))
-    variables = torch_weights.to_variables(checkpoint.state_dict, template, name)
+    variables = weights.to_variables(checkpoint.state_dict, template, name)
     state = create_state(variables, _optimizer(config), average=config.train.ema_decay > 0)
     if checkpoint.optimizer is not None:
-        mu, nu, count = torch_weights.to_moments(checkpoint.optimizer, template["params"], name)
+        mu, nu, count = weights.to_moments(checkpoint.optimizer, template["params"], name)
         opt_state = optax.tree.set(state.opt_state, mu=mu, nu=nu, count=jnp.int32(count))
         state = replace(state, opt_state=opt_state, step=jnp.int32(count))
     imported = {
         "file": path.name,
         "step": int(state.step),
-        "num_batches_tracked": torch_weights.batches_tracked(checkpoint.state_dict),
-        "head_name": torch_weights.head_name_of(checkpoint.state_dict, name),
+        "num_batches_tracked": weights.batches_tracked(checkpoint.state_dict),
+        "head_name": weights.head_name_of(checkpoint.state_dict, name),
     }
     with hold(workdir, config), Checkpoints(workdir / "checkpoints") as checkpoints:
         write_json(workdir / IMPORTED, imported)
@@ -91,21 +91,19 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     since = step - before.get("step", 0)
     tracked = {k: n + since for k, n in before.get("num_batches_tracked", {}).items()}
     head_name = before.get("head_name", "fc")
-    state_dict = torch_weights.to_state_dict(
+    state_dict = weights.to_state_dict(
         state.variables, num_batches_tracked=tracked or step, head_name=head_name
     )
     adam = None
     if config.train.optimizer == "adam":
-        adam = torch_weights.from_moments(
+        adam = weights.from_moments(
             optax.tree.get(state.opt_state, "mu"),
             optax.tree.get(state.opt_state, "nu"),
             step,
             learning_rate=config.train.learning_rate,
             head_name=head_name,
         )
-    torch_weights.write_checkpoint(
-        path, torch_weights.TorchCheckpoint(state_dict, optimizer=adam, step=step)
-    )
+    weights.write_checkpoint(path, weights.TorchCheckpoint(state_dict, optimizer=adam, step=step))
     print(f"step {step:,} of {workdir} written to {path}: {len(state_dict)} arrays")
 
 
@@ -136,7 +134,7 @@ def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
         canonical(name, config.model.name): array
         for name, array in _state_dict(config, source).items()
     }
-    wanted = torch_weights.to_state_dict(drawn)
+    wanted = weights.to_state_dict(drawn)
     fresh = [
         name
         for name, array in wanted.items()
@@ -144,7 +142,7 @@ def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
     ]
     fitting = {k: v for k, v in given.items() if k in wanted or not _is_tied(k)}
     fitting |= {name: wanted[name] for name in fresh}
-    variables = torch_weights.to_variables(fitting, drawn, config.model.name)
+    variables = weights.to_variables(fitting, drawn, config.model.name)
     print(f"weights taken from {source}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
     return jax.tree.map(jnp.asarray, variables)
 
@@ -155,9 +153,9 @@ def _is_tied(name: str) -> bool:
 
 def _state_dict(config: ConfigDict, source: Path) -> dict[str, np.ndarray]:
     if source.is_file():
-        return dict(torch_weights.read_checkpoint(source).state_dict)
+        return dict(weights.read_checkpoint(source).state_dict)
     run = load_run(source, load_config(source, config), checkpoint=config.init_checkpoint)
-    return torch_weights.to_state_dict(run.variables)
+    return weights.to_state_dict(run.variables)
 
 
 def _optimizer(config: ConfigDict) -> optax.GradientTransformation:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import export as jax_export
 from ml_collections import ConfigDict
 
-from resunet_lc_jax.atomic import replacing
 from resunet_lc_jax.models import Network
 from resunet_lc_jax.models.folding import fold
-from resunet_lc_jax.workdir import configure_jax, load_run
+from resunet_lc_jax.runs.workdir import configure_jax, load_run
+from tfds_physionet.files import replacing
 
 PLATFORMS = ("cpu", "cuda")
 

@@ -12,14 +12,16 @@ import tensorflow_datasets as tfds
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import data, parallel, steps
+from resunet_lc_jax.data import stream
+from resunet_lc_jax.data.selection import Selection
+from resunet_lc_jax.data.sources import open_records
+from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.evaluate import ScoreBatch, check_evaluation, compile_scoring
 from resunet_lc_jax.exchange import first_variables
-from resunet_lc_jax.recipe import Recipe, check_recipe, create_recipe
-from resunet_lc_jax.selection import Selection
-from resunet_lc_jax.sources import open_records
-from resunet_lc_jax.state import TrainState, create_state
-from resunet_lc_jax.workdir import build_model, initial_variables
+from resunet_lc_jax.learning import steps
+from resunet_lc_jax.learning.recipe import Recipe, check_recipe, create_recipe
+from resunet_lc_jax.learning.state import TrainState, create_state
+from resunet_lc_jax.runs.workdir import build_model, initial_variables
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def plan_job(config: ConfigDict) -> Job:
     _statistics_axis(config, devices)
     check_evaluation(config)
     check_recipe(config)
-    data.variant(config.data.variant)
-    data.lead_rows(config.data.leads)
+    stream.variant(config.data.variant)
+    stream.lead_rows(config.data.leads)
     model = build_model(config)
     jax.eval_shape(partial(initial_variables, config, model))  # a length that does not fit
     builder, selection = open_records(config.data)
@@ -81,7 +83,7 @@ def plan_job(config: ConfigDict) -> Job:
         recipe=create_recipe(
             config,
             steps_per_epoch=steps_per_epoch,
-            sampling_rate=data.variant(config.data.variant).sampling_rate,
+            sampling_rate=stream.variant(config.data.variant).sampling_rate,
             labels=training.labels,
             databases=training.database,
         ),
@@ -148,7 +150,7 @@ def placed_batches(
     config: ConfigDict, job: Job, start: int
 ) -> Iterator[tuple[list[str], dict[str, jax.Array]]]:
     """Training batches on the devices, two of them always under way, and their records' names."""
-    batches = data.training_batches(
+    batches = stream.training_batches(
         job.builder,
         job.selection.split("train"),
         batch_size=config.train.batch_size,

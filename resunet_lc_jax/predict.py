@@ -12,15 +12,16 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import data, hosts
-from resunet_lc_jax.atomic import replacing
-from resunet_lc_jax.challenge_csv import write_challenge_csv
+from resunet_lc_jax.data import stream
+from resunet_lc_jax.data.windows import score_records
+from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import ScoreBatch, record_windows, score_run
-from resunet_lc_jax.windows import score_records
-from resunet_lc_jax.workdir import Run, configure_jax, load_run
+from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
+from resunet_lc_jax.runs.workdir import Run, configure_jax, load_run
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
-from tfds_physionet.preparation import PreparedSignal, prepare
+from tfds_physionet.files import replacing
 from tfds_physionet.records import RecordError, find_records, read_record
+from tfds_physionet.signals import PreparedSignal, prepare
 
 CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
 
@@ -70,7 +71,7 @@ def score_headers(
         score_batch,
         batch_size=config.eval.batch_size,
         length=config.data.length,
-        rows=data.lead_rows(config.data.leads),
+        rows=stream.lead_rows(config.data.leads),
         windows=record_windows(config),
         pad=config.data.pad,
         seed=config.seed,
@@ -124,7 +125,7 @@ def _prepared_ahead(
     headers: Iterable[Path], errors: list[RecordError], *, variant: str
 ) -> Iterator[tuple[Path, PreparedSignal]]:
     """Reads and prepares records in threads, a few ahead of the network, in order."""
-    wanted = data.variant(variant)
+    wanted = stream.variant(variant)
 
     def read(header: Path) -> PreparedSignal | RecordError:
         try:

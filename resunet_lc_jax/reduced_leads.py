@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from resunet_lc_jax import hosts, provenance, report, thresholds
+from resunet_lc_jax.data.lead_sets import lead_mask
+from resunet_lc_jax.data.selection import check_unseen
+from resunet_lc_jax.data.sources import open_records
+from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import ScoreBatch, decide, record_windows, score_run, score_split
-from resunet_lc_jax.lead_sets import lead_mask
-from resunet_lc_jax.selection import check_unseen
-from resunet_lc_jax.sources import open_records
-from resunet_lc_jax.steps import MISSING
-from resunet_lc_jax.workdir import configure_jax, load_run, write_json
+from resunet_lc_jax.measures import report, thresholds
+from resunet_lc_jax.runs import provenance
+from resunet_lc_jax.runs.workdir import configure_jax, load_run, write_json
+from tfds_physionet.records import MISSING
 
 _COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
 

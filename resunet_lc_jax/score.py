@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from resunet_lc_jax import metrics
-from resunet_lc_jax.atomic import replacing
-from resunet_lc_jax.challenge_csv import read_challenge_csv
+from resunet_lc_jax.measures import metrics
+from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
 from tfds_physionet.diagnoses import DIAGNOSES, encode
+from tfds_physionet.files import replacing
 
 _CLASS_OF_CODE = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}
 _TOLERANT_DX = re.compile(r"^#[ \t]*Dx[ \t]*:?(.*)", re.IGNORECASE | re.MULTILINE)

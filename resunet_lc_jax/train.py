@@ -7,8 +7,8 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax import hosts, optim, parallel, preemption, provenance
-from resunet_lc_jax.checkpoints import METRIC, Checkpoints
+from resunet_lc_jax.data.selection import keep_splits
+from resunet_lc_jax.devices import hosts, parallel, preemption
 from resunet_lc_jax.evaluate import choose_thresholds, evaluate, validate
 from resunet_lc_jax.job import (
     Job,
@@ -19,12 +19,14 @@ from resunet_lc_jax.job import (
     placed_batches,
     plan_job,
 )
-from resunet_lc_jax.recipe import Recipe
-from resunet_lc_jax.selection import keep_splits
-from resunet_lc_jax.state import TrainState
-from resunet_lc_jax.watch import Watch
-from resunet_lc_jax.workdir import configure_jax, hold
-from resunet_lc_jax.writers import MetricsWriter, read_metrics
+from resunet_lc_jax.learning import optim
+from resunet_lc_jax.learning.recipe import Recipe
+from resunet_lc_jax.learning.state import TrainState
+from resunet_lc_jax.runs import provenance
+from resunet_lc_jax.runs.checkpoints import METRIC, Checkpoints
+from resunet_lc_jax.runs.metrics_log import MetricsWriter, read_metrics
+from resunet_lc_jax.runs.watch import Watch
+from resunet_lc_jax.runs.workdir import configure_jax, hold
 
 
 def train(config: ConfigDict, workdir: Path) -> int:

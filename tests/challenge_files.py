@@ -7,7 +7,7 @@ import numpy as np
 import scipy.io
 
 from tfds_physionet.diagnoses import DIAGNOSES
-from tfds_physionet.preparation import STANDARD_LEADS
+from tfds_physionet.signals import STANDARD_LEADS
 
 
 def write_record(

@@ -10,8 +10,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
-from resunet_lc_jax.recipe import check_recipe
-from resunet_lc_jax.workdir import build_model, initial_variables
+from resunet_lc_jax.learning.recipe import check_recipe
+from resunet_lc_jax.runs.workdir import build_model, initial_variables
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _NAMES = sorted(path.stem for path in (_REPOSITORY / "configs").glob("[a-z]*.py"))

@@ -16,13 +16,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tfds_physionet import plan as planning
+from tfds_physionet import build_plan as planning
 from tfds_physionet.download import ADDRESS, download
+from tfds_physionet.files import lock, made_folder
 from tfds_physionet.folds import format_fold_report
-from tfds_physionet.locking import lock, made_folder
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 from tfds_physionet.pool import Map, num_cores, worker_pool
-from tfds_physionet.table import write_table
+from tfds_physionet.records_table import write_table
 
 CONFIGS = tuple(config.name for config in Builder.BUILDER_CONFIGS)
 _SOURCE = "source.json"  # what a build was made of, beside its data

@@ -16,7 +16,8 @@ from tfds_physionet.headers import RecordError, RecordHeader, Storage, parse_hea
 __all__ = ["MISSING", "EcgRecord", "RecordError", "RecordHeader"]
 __all__ += ["find_records", "read_header", "read_record"]
 
-MISSING = -32768  # WFDB's invalid sample in 16 bits
+MISSING = -32768
+"""WFDB's invalid sample in 16 bits: a sample that is unknown, an absent lead, or padding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

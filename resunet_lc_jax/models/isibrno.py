@@ -11,13 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from resunet_lc_jax.models.layers import (
-    BatchNorm,
-    Dropout,
-    Linear,
-    Numerics,
-    leaky_relu,
-)
+from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, Numerics, leaky_relu
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import residual_blocks
 from resunet_lc_jax.models.stage import stage

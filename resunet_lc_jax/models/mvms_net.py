@@ -8,14 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import (
-    BatchNorm,
-    Conv,
-    Dropout,
-    Linear,
-    Numerics,
-    rematerialised,
-)
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics, rematerialised
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 
 # Leads of each view, in the order I II III aVR aVL aVF V1 .. V6:

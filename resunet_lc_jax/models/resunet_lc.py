@@ -5,14 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import (
-    Conv,
-    Features,
-    Linear,
-    Numerics,
-    activated,
-    rematerialised,
-)
+from resunet_lc_jax.models.layers import Conv, Features, Linear, Numerics, activated, rematerialised
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import Stem

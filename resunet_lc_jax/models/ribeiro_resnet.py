@@ -8,14 +8,7 @@ Communications 11, 1760 (2020). The Keras original has a ReLU after the first Ba
 import jax
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import (
-    BatchNorm,
-    Conv,
-    Dropout,
-    Linear,
-    Numerics,
-    rematerialised,
-)
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics, rematerialised
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 
 _KERNEL = 17

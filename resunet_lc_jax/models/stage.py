@@ -1,13 +1,6 @@
 """Convolution, BatchNorm and LeakyReLU: the stage that most of the networks are chains of."""
 
-from resunet_lc_jax.models.layers import (
-    BatchNorm,
-    Conv,
-    Features,
-    Normalised,
-    Numerics,
-    leaky_relu,
-)
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Features, Normalised, Numerics, leaky_relu
 
 
 def stage(

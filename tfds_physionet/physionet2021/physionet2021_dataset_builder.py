@@ -86,7 +86,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
         """Returns for each fold what yields the examples of its shards, one after another."""
-        from tfds_physionet import plan as planning
+        from tfds_physionet import build_plan as planning
 
         plan = self.plan or planning.make_plan(dl_manager.manual_dir, map_records=self.map_records)
         config = self.builder_config

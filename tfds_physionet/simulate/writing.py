@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tfds_physionet.locking import lock
+from tfds_physionet.files import lock
 from tfds_physionet.pool import num_cores, worker_pool
 from tfds_physionet.simulate.record import SOURCES, SimulatedRecord, simulate_record
 

@@ -1,0 +1,1 @@
+"""From the prepared data set to batches: selection, windows, leads, the stream."""

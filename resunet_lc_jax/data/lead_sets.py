@@ -1,0 +1,36 @@
+"""The reduced lead sets of Challenge 2021: twelve, six, four, three and two leads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfds_physionet.signals import STANDARD_LEADS
+
+# Reyna et al., "Will Two Do?", CinC 2021.
+LEAD_SETS: dict[int, tuple[str, ...]] = {
+    12: STANDARD_LEADS,
+    6: ("I", "II", "III", "aVR", "aVL", "aVF"),
+    4: ("I", "II", "III", "V2"),
+    3: ("I", "II", "V2"),
+    2: ("I", "II"),
+}
+
+
+def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
+    """Returns which of these leads belong to a set: bool [L].
+
+    Args:
+      size: 12, 6, 4, 3 or 2.
+      leads: The names of the leads of a batch.
+
+    Raises:
+      ValueError: There is no such set, or the leads lack one of it.
+    """
+    if size not in LEAD_SETS:
+        raise ValueError(f"there is no set of {size} leads; choose of {tuple(LEAD_SETS)}")
+    if missing := set(LEAD_SETS[size]) - set(leads):
+        raise ValueError(
+            f"the set of {size} leads needs {', '.join(sorted(missing))}, which config.data.leads "
+            "leaves out"
+        )
+    return np.isin(leads, LEAD_SETS[size])

@@ -1,0 +1,141 @@
+"""Whole records to windows of a fixed length, and the windows' scores back to records.
+
+Evaluation and prediction share this: the same record gets the same scores in both.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from tfds_physionet.records import MISSING
+from tfds_physionet.signals import PreparedSignal
+
+Key = TypeVar("Key")
+Count = TypeVar("Count")
+
+
+def window_starts(
+    samples: int, length: int, windows: str, *, seed: Sequence[int] = (0,)
+) -> list[int]:
+    """Returns the first sample of each window of a record.
+
+    Args:
+      samples: n, the record's number of samples.
+      length: T, the window's.
+      windows: 'all': ceil(n / T) windows, evenly spaced from 0 to n - T, so that none is padded
+        where n >= T; 'first': the one at 0; 'random': one at a place drawn from the seed (the
+        published evaluation).
+      seed: Seed of 'random'.
+
+    Raises:
+      ValueError: Another name.
+    """
+    last = max(samples - length, 0)
+    if windows == "first":
+        return [0]
+    if windows == "random":
+        return [int(np.random.default_rng(list(seed)).integers(last + 1))]
+    if windows == "all":
+        count = max(math.ceil(samples / length), 1)
+        return [round(start) for start in np.linspace(0, last, count)]
+    raise ValueError(f"config.eval.windows is {windows!r}; choose 'all', 'first' or 'random'")
+
+
+def padding(count: Count, side: str) -> tuple[Count | int, Count | int]:
+    """Returns how many of `count` missing samples stand before a record and how many after it.
+
+    Args:
+      count: Missing samples, any kind of integer.
+      side: 'left' or 'right'.
+
+    Raises:
+      ValueError: Another name.
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"config.data.pad is {side!r}; choose 'right' or 'left'")
+    return (count, 0) if side == "left" else (0, count)
+
+
+def score_records(
+    records: Iterable[tuple[Key, PreparedSignal]],
+    score_batch: Callable[[dict[str, np.ndarray]], np.ndarray],
+    *,
+    batch_size: int,
+    length: int,
+    rows: Sequence[int] | np.ndarray,
+    windows: str,
+    pad: str = "right",
+    seed: int = 0,
+) -> Iterator[tuple[Key, np.ndarray]]:
+    """Scores records as they come: the mean over each record's windows.
+
+    Args:
+      records: Pairs of a key and a prepared signal [12, n].
+      score_batch: From a batch of `batch_size` windows (the arrays of `steps.Batch` but for the
+        labels) to scores [B, K]. The last batch is filled up with rows whose mask is 0.
+      batch_size: B.
+      length: T, samples of a window.
+      rows: The standard leads to keep.
+      windows: As in `window_starts`.
+      pad: The side at which a shorter record is padded: 'right' or 'left'.
+      seed: Seed of windows='random', together with the record's place in the sequence.
+
+    Yields:
+      (key, scores [K] float32), in the order of the records.
+    """
+    waiting: list[tuple[Key, int, list[np.ndarray]]] = []
+    rows = np.asarray(rows)
+    pending: list[dict[str, np.ndarray]] = []
+
+    def flush() -> None:
+        filled = pending + [_empty(pending[0])] * (batch_size - len(pending))
+        batch = {name: np.stack([row[name] for row in filled]) for name in pending[0]}
+        scores = iter(np.asarray(score_batch(batch))[: len(pending)])
+        pending.clear()
+        for _, count, got in waiting:
+            got.extend(score for _, score in zip(range(count - len(got)), scores, strict=False))
+
+    for number, (key, prepared) in enumerate(records):
+        starts = window_starts(prepared.signal.shape[1], length, windows, seed=(seed, number))
+        waiting.append((key, len(starts), []))
+        for start in starts:
+            pending.append(_window(prepared, start, length, rows, pad))
+            if len(pending) == batch_size:
+                flush()
+        while waiting and len(waiting[0][2]) == waiting[0][1]:
+            key, _, got = waiting.pop(0)
+            yield key, _mean(got)
+    if pending:
+        flush()
+    for key, _, got in waiting:
+        yield key, _mean(got)
+
+
+def _mean(scores: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean(scores, axis=0, dtype=np.float64), np.float32)
+
+
+def _window(
+    prepared: PreparedSignal, start: int, length: int, rows: np.ndarray, pad: str
+) -> dict[str, np.ndarray]:
+    samples = prepared.signal[rows, start : start + length]
+    signal = np.full((len(rows), length), MISSING, np.int16)
+    before, _ = padding(length - samples.shape[1], pad)
+    signal[:, before : before + samples.shape[1]] = samples
+    return {
+        "signal": signal,
+        "lead_mean": prepared.lead_mean[rows],
+        "lead_std": prepared.lead_std[rows],
+        "lead_present": prepared.lead_present[rows],
+        "mask": np.ones((), np.float32),
+    }
+
+
+def _empty(window: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        **window,
+        "signal": np.full_like(window["signal"], MISSING),
+        "mask": np.zeros((), np.float32),
+    }

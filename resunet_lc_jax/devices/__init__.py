@@ -1,0 +1,1 @@
+"""Compiling for devices, several hosts, stopping."""

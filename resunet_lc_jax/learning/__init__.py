@@ -1,0 +1,1 @@
+"""The pure parts of training: steps, state, losses, augmentations, optimisers."""

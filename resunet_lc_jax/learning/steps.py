@@ -1,0 +1,196 @@
+"""The pure training and evaluation steps. Compiled in `parallel`, called by the loops."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from resunet_lc_jax.learning import losses
+from resunet_lc_jax.learning.state import TrainState
+from resunet_lc_jax.models import Outputs
+from tfds_physionet.records import MISSING
+
+Batch = Mapping[str, jax.Array]
+"""Arrays of one batch: signal [B, L, T] int16 (ADC units, MISSING where there is none),
+lead_mean and lead_std [B, L] float32 (ADC units), lead_present [B, L] bool, labels [B, K] float32,
+annotated [B, K] bool (False where the record's source never gives the class), mask [B] float32 (0
+for rows that only fill the batch), index [B] int32 (the row in the global batch). Normalised, the
+signal is float, and known [B, L, T] bool tells where it has samples."""
+
+Loss = Callable[[Outputs, Batch], jax.Array]
+"""A scalar from what the network gave and the normalised batch."""
+
+Augment = Callable[[jax.Array, Batch], Batch]
+"""A random change of a normalised batch, from a key; each row's by its index alone."""
+
+
+def normalise(batch: Batch, *, statistics: str = "record") -> Batch:
+    """Z-scores each lead; 0 where there is no sample.
+
+    Args:
+      batch: As it comes from the host.
+      statistics: Whose mean and standard deviation: the whole 'record''s, or the 'crop''s own.
+
+    Returns:
+      The batch, its signal [B, L, T] float32, and known [B, L, T] bool.
+
+    Raises:
+      ValueError: The statistics are of another name.
+    """
+    samples = batch["signal"]
+    known = samples != MISSING
+    mean, std = batch["lead_mean"][..., None], batch["lead_std"][..., None]
+    if statistics == "record":
+        z = (samples.astype(mean.dtype) - mean) / std
+    elif statistics == "crop":
+        z = _z_score(samples, known, mean.dtype)
+    else:
+        raise ValueError(f"config.data.statistics is {statistics!r}; choose 'record' or 'crop'")
+    return {**batch, "signal": jnp.where(known, z, 0), "known": known}
+
+
+def _z_score(samples: jax.Array, known: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Z-scores over the last axis with the known samples' own mean and population std."""
+    samples = samples.astype(jnp.int32)
+    # Counted from the lowest sample, in integers: a flat lead becomes exactly 0.
+    lowest = jnp.where(known, samples, 2**15).min(axis=-1, keepdims=True)
+    above = jnp.where(known, samples - lowest, 0).astype(dtype)
+    count = jnp.maximum(known.sum(axis=-1, keepdims=True), 1)
+    deviation = jnp.where(known, above - above.sum(axis=-1, keepdims=True) / count, 0)
+    variance = (deviation**2).sum(axis=-1, keepdims=True) / count
+    return deviation / (jnp.sqrt(variance) + 1e-8)
+
+
+def bce_loss(outputs: Outputs, batch: Batch) -> jax.Array:
+    """The published loss: binary cross-entropy with logits, mean over examples and classes."""
+    return losses.bce_with_logits(outputs.logits, batch["labels"], mask=batch["mask"])
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    *,
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    seed: int,
+    statistics: str = "record",
+    loss: Loss = bce_loss,
+    augment: Augment | None = None,
+    accumulate_steps: int = 1,
+    average_decay: float = 0.0,
+    axis_name: str | None = None,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Takes one optimiser step.
+
+    Dropout and augmentation depend on (seed, step, the row's index in the global batch) alone.
+    Where the loss, the gradients' norm or a new BatchNorm statistic is not finite, nothing but the
+    step's number changes.
+
+    Args:
+      state: The state before the step.
+      batch: A batch, or this device's part of it under an axis name.
+      model: The network; its own `axis_name` says over which devices BatchNorm counts.
+      tx: The optimiser.
+      seed: Seed of dropout and augmentation.
+      statistics: See `normalise`.
+      loss: The loss of one batch.
+      augment: How the normalised batch is changed, if at all.
+      accumulate_steps: Parts of the batch that go through the network one after the other, their
+        gradients averaged, each with BatchNorm statistics of its own (see `_parts`).
+      average_decay: Of the state's moving averages, see `_moved_average`; unused without them.
+      axis_name: The mapped axis over which gradients and metrics are averaged, if any.
+
+    Returns:
+      The state after the step, and the scalars loss, gradient_norm and finite (bool).
+    """
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    dropout_key, augment_key = jax.random.split(key)
+    inputs = normalise(batch, statistics=statistics)
+    if augment is not None:
+        inputs = augment(augment_key, inputs)
+
+    def objective(params: dict, batch_stats: dict, part: Batch) -> tuple[jax.Array, dict]:
+        outputs, updates = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            part["signal"],
+            part["lead_present"],
+            train=True,
+            index=part["index"],
+            mutable=["batch_stats"],
+            rngs={"dropout": dropout_key},
+        )
+        return loss(outputs, part), dict(updates).get("batch_stats", {})
+
+    gradient_of = jax.value_and_grad(objective, has_aux=True)
+    parts = _parts(inputs, accumulate_steps)
+    (value, batch_stats), gradients = gradient_of(state.params, state.batch_stats, parts[0])
+    for part in parts[1:]:
+        # One after the other, or the memory of all parts would be needed at once.
+        part, gradients = jax.lax.optimization_barrier((part, gradients))
+        (term, batch_stats), more = gradient_of(state.params, batch_stats, part)
+        value, gradients = jax.tree.map(jnp.add, (value, gradients), (term, more))
+    value, gradients = jax.tree.map(lambda x: x / len(parts), (value, gradients))
+    if axis_name is not None:
+        value, gradients, batch_stats = jax.lax.pmean((value, gradients, batch_stats), axis_name)
+
+    norm = optax.tree.norm(gradients)
+    finite = _all_finite((value, norm, batch_stats))
+    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+    after = replace(
+        state,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    if state.average is not None:
+        after = replace(after, average=_moved_average(after, average_decay))
+    after = jax.tree.map(partial(jnp.where, finite), after, state)
+    after = replace(after, step=state.step + 1)
+    return after, {"loss": value, "gradient_norm": norm, "finite": finite}
+
+
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    """Splits a batch into parts of every count-th row.
+
+    So each device finds its share of each part among its own rows, and the parts are the same
+    rows however many devices there are.
+    """
+    if count == 1:
+        return [batch]
+    rows = batch["index"].shape[0]
+    if rows % count:
+        raise ValueError(f"{count} parts do not divide the {rows} rows of a device's batch")
+    split = {k: v.reshape(rows // count, count, *v.shape[1:]) for k, v in batch.items()}
+    return [{k: v[:, number] for k, v in split.items()} for number in range(count)]
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+def _moved_average(state: TrainState, decay: float) -> dict[str, Any]:
+    """The state's averages, moved towards its variables.
+
+    The decay grows to its value as (1 + step) / (10 + step), so that the first, random variables
+    are soon forgotten.
+    """
+    early = (1 + state.step) / (10 + state.step)
+
+    def move(average: jax.Array, new: jax.Array) -> jax.Array:
+        return average + (1 - jnp.minimum(decay, early)).astype(new.dtype) * (new - average)
+
+    return jax.tree.map(move, state.average, state.trained_variables)
+
+
+def eval_step(
+    variables: dict, batch: Batch, *, model: nn.Module, statistics: str = "record"
+) -> jax.Array:
+    """Returns the scores [B, K] (probabilities) of a batch, without dropout."""
+    inputs = normalise(batch, statistics=statistics)
+    outputs: Any = model.apply(variables, inputs["signal"], inputs["lead_present"], train=False)
+    return outputs.scores

@@ -1,0 +1,118 @@
+"""A split's predictions as one NPZ file, from which everything reported can be recomputed."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from tfds_physionet.diagnoses import CLASS_NAMES
+from tfds_physionet.files import replacing
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run said of N records, and what was true.
+
+    Attributes:
+      record_id: [N] str.
+      patient_id: [N] str; records of one patient are resampled together.
+      database: [N] str.
+      labels: [N, 26] uint8.
+      scores: [N, 26] float32 probabilities.
+      decisions: [N, 26] uint8.
+      thresholds: [26] float64, decisions = scores >= thresholds (a vote of several runs aside).
+    """
+
+    record_id: np.ndarray
+    patient_id: np.ndarray
+    database: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    decisions: np.ndarray
+    thresholds: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if the arrays are not of one length."""
+        count = len(self.record_id)
+        for field in fields(self)[:-1]:
+            if len(getattr(self, field.name)) != count:
+                found = len(getattr(self, field.name))
+                raise ValueError(f"{found} values of {field.name} for {count} records")
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Returns the given rows: indices or a mask [N]."""
+        columns = [field.name for field in fields(self)[:-1]]
+        return replace(self, **{name: np.asarray(getattr(self, name))[rows] for name in columns})
+
+
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Returns the records of all parts; the thresholds are the means of theirs."""
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Predictions)[:-1]
+    }
+    return Predictions(**columns, thresholds=np.mean([part.thresholds for part in parts], axis=0))
+
+
+def check_same_records(first: Predictions, other: Predictions, here: str, there: str) -> None:
+    """Checks that two runs' predictions are of the same records, in the same order.
+
+    Args:
+      first: Of one run.
+      other: Of the other.
+      here: What the first is called.
+      there: What the other is called.
+
+    Raises:
+      ValueError: Records, patients, databases or labels differ; the message says in what.
+    """
+    if first.record_id.tolist() != other.record_id.tolist():
+        ours, theirs = set(first.record_id.tolist()), set(other.record_id.tolist())
+        raise ValueError(
+            f"records differ: {len(ours - theirs)} only in {here} {_some(ours - theirs)}, "
+            f"{len(theirs - ours)} only in {there} {_some(theirs - ours)}"
+        )
+    for name in ("patient_id", "database"):
+        rows = np.flatnonzero(getattr(first, name) != getattr(other, name))
+        if len(rows):
+            one, two = (str(getattr(p, name)[rows[0]]) for p in (first, other))
+            raise ValueError(
+                f"{name} differs for {len(rows)} records: "
+                f"{first.record_id[rows[0]]} has {one!r} in {here}, {two!r} in {there}"
+            )
+    places = np.argwhere(first.labels != other.labels)
+    if len(places):
+        row, k = places[0]
+        raise ValueError(
+            f"labels differ in {len(places)} places: {first.record_id[row]}, {CLASS_NAMES[k]} is "
+            f"{first.labels[row, k]:d} in {here}, {other.labels[row, k]:d} in {there}"
+        )
+
+
+def _some(names: set[str]) -> str:
+    return f"({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
+
+
+def save_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Writes evaluation/<split>.npz beside and renames; text is stored as fixed-width Unicode."""
+    arrays = {field.name: getattr(predictions, field.name) for field in fields(predictions)}
+    for name in ("record_id", "patient_id", "database"):
+        arrays[name] = np.asarray(arrays[name], dtype=str)
+    with replacing(path) as beside:
+        np.savez_compressed(beside, **arrays)
+
+
+def load_predictions(path: str | Path) -> Predictions:
+    """Reads what `save_predictions` wrote.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no such file, or lacks an array.
+    """
+    try:
+        with np.load(path) as arrays:
+            return Predictions(**{field.name: arrays[field.name] for field in fields(Predictions)})
+    except (KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: not a file of predictions ({error})") from error

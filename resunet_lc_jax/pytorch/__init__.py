@@ -1,0 +1,1 @@
+"""PyTorch files and names to variables and back."""

@@ -1,0 +1,84 @@
+"""What a run was made of: versions, devices, data and code, in W/provenance.json."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from tfds_physionet.files import replacing
+
+_FILE = "provenance.json"
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+
+
+def record_start(workdir: Path, *, step: int, data: dict[str, Any]) -> None:
+    """Adds one start of the run to its provenance.json.
+
+    Args:
+      workdir: The run's folder.
+      step: At which step it starts.
+      data: What it is trained on, see `data_source`.
+    """
+    known = _read(workdir)
+    start = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "step": step,
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "commit": _commit(),
+        "processes": jax.process_count(),
+        "devices": [device.device_kind for device in jax.devices()],
+    }
+    content = {"data": data, "starts": [*known.get("starts", []), start]}
+    with replacing(workdir / _FILE) as beside:
+        beside.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def data_source(builder_dir: str | Path) -> dict[str, Any]:
+    """Returns what a prepared data set was made of: its records' fingerprint and number."""
+    return json.loads((Path(builder_dir) / "source.json").read_text())
+
+
+def check_data(workdir: Path, builder_dir: str | Path, *, allowed: bool) -> None:
+    """Refuses records that the run was not trained on a part of.
+
+    Args:
+      workdir: The run's folder.
+      builder_dir: The prepared data set that is to be evaluated.
+      allowed: Whether other records are wanted.
+
+    Raises:
+      ValueError: The records have another fingerprint, and that is not allowed.
+    """
+    trained = _read(workdir).get("data", {}).get("fingerprint")
+    given = data_source(builder_dir)["fingerprint"]
+    if trained is not None and trained != given and not allowed:
+        raise ValueError(
+            f"the run in {workdir} was trained on the records with fingerprint {trained}, these "
+            f"have {given}: their folds may hold records that it was trained on. If they are other "
+            "records by intention, add --config.eval.other_records=True"
+        )
+
+
+def _read(workdir: Path) -> dict[str, Any]:
+    path = workdir / _FILE
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _commit() -> str | None:
+    """The commit of the code's checkout, marked where files differ from it; None without one."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

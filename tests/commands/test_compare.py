@@ -1,0 +1,132 @@
+"""Compared runs give the table and figures, and runs that cannot be compared are refused."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from resunet_lc_jax.compare import COLUMNS, compare
+from resunet_lc_jax.measures.bootstrap import interval, patient_weights
+from resunet_lc_jax.measures.metrics import score
+from resunet_lc_jax.measures.predictions import Predictions, save_predictions
+
+COUNT = 150
+
+
+def _predictions(skill):
+    """The same records and labels for every skill; better scores for a higher one."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((COUNT, 26)) < 0.2).astype(np.uint8)
+    scores = np.clip(0.3 + 0.2 * rng.standard_normal(labels.shape) + skill * labels, 0, 1)
+    patients = np.array([f"P{i // 2}" for i in range(COUNT)])
+    names = np.array([f"R{i:03d}" for i in range(COUNT)])
+    decisions = (scores >= 0.5).astype(np.uint8)
+    return Predictions(
+        names, patients, np.full(COUNT, "ptb-xl"), labels, scores, decisions, np.full(26, 0.5)
+    )
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(folder, predictions, *, model="resunet_lc", test_folds=(10,), split="test"):
+        workdir = tmp_path / folder
+        workdir.mkdir()
+        config = {"model": {"name": model}, "data": {"test_folds": test_folds}}
+        (workdir / "config.json").write_text(json.dumps(config))
+        save_predictions(workdir / "evaluation" / f"{split}.npz", predictions)
+        return workdir
+
+    return make
+
+
+def test_the_table_holds_scores_and_paired_differences_of_each_run(make_run, tmp_path):
+    good, poor = _predictions(0.3), _predictions(0.2)
+    shuffled = poor.take(np.random.default_rng(1).permutation(COUNT))
+    runs = [make_run("a", good), make_run("b", shuffled, model="res1d_maxpool")]
+    table = compare(runs, tmp_path / "out", replicates=100)
+    assert (tmp_path / "out" / "comparison.md").read_text() == table
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        rows = {(row["model"], row["metric"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 2 * len(COLUMNS)
+
+    one, two = (score(p.labels, p.scores, p.decisions) for p in (good, poor))
+    drawn = []
+    for row in np.concatenate(list(patient_weights(good.patient_id, replicates=100))):
+        again = [p.take(np.repeat(np.arange(COUNT), row)) for p in (good, poor)]
+        drawn.append([score(p.labels, p.scores, p.decisions)["auprc"] for p in again])
+    difference = interval(np.array(drawn)[:, 1] - np.array(drawn)[:, 0])
+    row = rows["res1d_maxpool", "auprc"]
+    assert float(row["value"]) == pytest.approx(two["auprc"], abs=1e-12)
+    assert float(row["difference"]) == pytest.approx(two["auprc"] - one["auprc"], abs=1e-12)
+    ours = [float(row["difference_low"]), float(row["difference_high"])]
+    assert ours == pytest.approx(difference, abs=1e-12)
+    assert rows["resunet_lc", "auprc"]["difference"] == ""
+
+    assert f"{two['auprc'] - one['auprc']:+.3f} ({difference[0]:+.3f} to" in table
+    assert table.splitlines()[4].startswith("| ↳ difference |") and ")*" in table
+    # The pairing makes the difference clearer than either score.
+    assert ours[1] - ours[0] < float(row["high"]) - float(row["low"])
+
+
+def test_latex_is_escaped_and_figures_are_drawn(make_run, tmp_path):
+    runs = [make_run("a", _predictions(0.3)), make_run("b", _predictions(0.2), model="res_1&2")]
+    compare(runs, tmp_path / "out", replicates=20)
+    latex = (tmp_path / "out" / "comparison.tex").read_text()
+    assert r"resunet\_lc & 0." in latex and r"res\_1\&2 & 0." in latex and "$-$0." in latex
+    lines = [line for line in latex.splitlines() if "&" in line]
+    assert all(line.replace(r"\&", "").count("&") == len(COLUMNS) for line in lines)
+    for name in ("f_measure_classes.png", "auprc_classes.png"):
+        assert imread(tmp_path / "out" / name).std() > 0.02
+
+
+def test_runs_of_one_model_are_told_apart_by_their_folders(make_run, tmp_path):
+    runs = [make_run("a", _predictions(0.3)), make_run("b", _predictions(0.2))]
+    runs += [make_run("c", _predictions(0.1), model="res1d_maxpool")]
+    table = compare(runs, tmp_path / "out", replicates=10)
+    for name in ("resunet_lc (a)", "resunet_lc (b)", "res1d_maxpool"):
+        assert f"| {name} |" in table
+
+
+def test_runs_that_differ_in_split_records_patients_or_labels_are_refused(make_run, tmp_path):
+    base = _predictions(0.3)
+    first = make_run("first", base)
+    labels = base.labels.copy()
+    labels[7, 14] ^= 1
+    patients = base.patient_id.copy()
+    patients[3] = "Q"
+    cases = {
+        r"splits differ: test_folds is \[10\] in .*first, \[9\]": {"test_folds": (9,)},
+        r"records differ: 2 only in .*first \(R000, R001\), 0 only in": {
+            "predictions": base.take(np.arange(2, COUNT))
+        },
+        "patient_id differs for 1 records: R003 has 'P1' in .*, 'Q' in": {
+            "predictions": replace(base, patient_id=patients)
+        },
+        "labels differ in 1 places: R007, NSR is": {"predictions": replace(base, labels=labels)},
+    }
+    for i, (message, changes) in enumerate(cases.items()):
+        other = make_run(f"other{i}", **({"predictions": base} | changes))
+        with pytest.raises(ValueError, match=message):
+            compare([first, other], tmp_path / "out", replicates=10)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_difference_is_to_the_first_run(make_run, tmp_path):
+    first = _predictions(0.3)
+    runs = [make_run("a", first), make_run("b", _predictions(0.2)), make_run("c", first)]
+    compare(runs, tmp_path / "out", replicates=20)
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "resunet_lc (c)"]
+    for row in rows:
+        assert [float(row[f"difference{end}"]) for end in ("", "_low", "_high")] == [0, 0, 0]
+
+
+def test_a_run_that_was_not_evaluated_on_the_split_is_named(make_run, tmp_path):
+    run = make_run("a", _predictions(0.3), split="validation")
+    with pytest.raises(FileNotFoundError, match="was evaluated on validation; evaluate it with"):
+        compare([run], tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        compare([tmp_path], tmp_path / "out")

@@ -1,0 +1,155 @@
+"""Runs made of PyTorch checkpoints and back, and fine-tuning."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import default
+from resunet_lc_jax.exchange import create_template, export_torch, first_variables, import_torch
+from resunet_lc_jax.learning.state import TrainState
+from resunet_lc_jax.pytorch import weights
+from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables, load_config, load_run
+
+
+def _config(**changes: object) -> ConfigDict:
+    config = default.get_config()
+    config.update_from_flattened_dict(
+        {"model.width": 4, "model.name": "res2d_lc", "data.length": 128} | changes
+    )
+    return config
+
+
+def _checkpoint(config: ConfigDict, *, seed: int = 5) -> weights.TorchCheckpoint:
+    """A PyTorch checkpoint after 17 steps of Adam, its numbers drawn at random."""
+    rng = np.random.default_rng(seed)
+    like = weights.to_state_dict(initial_variables(config, build_model(config)))
+    drawn = {
+        k: np.array(17) if v.dtype == np.int64 else rng.random(v.shape).astype(np.float32)
+        for k, v in like.items()
+    }
+    moments = {k: v for k, v in drawn.items() if "running" not in k and v.ndim}
+    adam = weights.AdamState(moments, {k: v**2 for k, v in moments.items()}, 17)
+    return weights.TorchCheckpoint(drawn, optimizer=adam, step=17)
+
+
+def _restore(config: ConfigDict, workdir: Path) -> TrainState:
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        return checkpoints.restore(create_template(config, build_model(config)))
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "pt"])
+def test_a_pytorch_checkpoint_goes_through_a_run_bit_for_bit(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip({"npz": "numpy", "pt": "torch"}.get(suffix, "safetensors"))
+    config, given = _config(), tmp_path / f"given.{suffix}"
+    weights.write_checkpoint(given, _checkpoint(config))
+    import_torch(config, tmp_path / "run", given)
+    assert int(_restore(config, tmp_path / "run").step) == 17
+    export_torch(config, tmp_path / "run", tmp_path / f"back.{suffix}")
+    a = weights.read_checkpoint(given)
+    b = weights.read_checkpoint(tmp_path / f"back.{suffix}")
+    assert list(a.state_dict) == list(b.state_dict) and a.step == b.step
+    assert a.optimizer is not None and b.optimizer is not None
+    for one, other in [
+        (a.state_dict, b.state_dict),
+        (a.optimizer.exp_avg, b.optimizer.exp_avg),
+        (a.optimizer.exp_avg_sq, b.optimizer.exp_avg_sq),
+    ]:
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_weights_that_do_not_fit_are_listed_and_leave_no_run(tmp_path: Path) -> None:
+    given = tmp_path / "given.npz"
+    weights.write_checkpoint(given, _checkpoint(_config()))
+    with pytest.raises(ValueError, match="shape: lc.conv2_2.weight is"):
+        import_torch(_config(**{"data.leads": ("I", "II")}), tmp_path / "run", given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_imported_run_is_not_written_over(tmp_path: Path) -> None:
+    given = tmp_path / "given.npz"
+    weights.write_checkpoint(given, _checkpoint(_config()))
+    import_torch(_config(), tmp_path / "run", given)
+    with pytest.raises(ValueError, match="already holds a run"):
+        import_torch(_config(), tmp_path / "run", given)
+
+
+def test_an_imported_run_is_trained_on_with_records_named_only_then(tmp_path: Path) -> None:
+    given, workdir = tmp_path / "given.npz", tmp_path / "run"
+    weights.write_checkpoint(given, _checkpoint(_config()))
+    import_torch(_config(), workdir, given)
+    with hold(workdir, _config(**{"data.records": "simulated"})):
+        pass
+    with pytest.raises(ValueError, match=r"data.records \('simulated' there\)"):
+        hold(workdir, _config(**{"data.records": "elsewhere"})).__enter__()
+
+
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    given = tmp_path / "given.npz"
+    weights.write_checkpoint(given, _checkpoint(_config()))
+    import_torch(_config(), tmp_path / "run", given)
+    tuned = _config(init_from=str(tmp_path / "run"))
+    variables = first_variables(tuned, build_model(tuned))
+    stored = load_run(tmp_path / "run", load_config(tmp_path / "run", _config())).variables
+    jax.tree.map(np.testing.assert_array_equal, variables, stored)
+
+
+def test_fine_tuning_on_other_leads_draws_only_the_tied_layers_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = tmp_path / "given.npz"
+    weights.write_checkpoint(given, _checkpoint(_config()))
+    tuned = _config(init_from=str(given), **{"data.leads": ("I", "II", "V2")})
+    variables = weights.to_state_dict(first_variables(tuned, build_model(tuned)))
+    drawn = weights.to_state_dict(initial_variables(tuned, build_model(tuned)))
+    kept = weights.read_checkpoint(given).state_dict
+    tied = ["lc.conv2_1.weight", "lc.conv2_2.weight"]
+    assert f"new: {', '.join(tied)}" in capsys.readouterr().out
+    for name, array in variables.items():
+        if not name.endswith("tracked"):
+            expected = (drawn if name in tied else kept)[name]
+            np.testing.assert_array_equal(array, expected, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "new"), [("fc_1", 26, ""), ("fc", 9, "; new: fc.weight, fc.bias")]
+)
+def test_fine_tuning_keeps_a_head_of_either_name_and_draws_one_of_other_classes_anew(
+    head: str, classes: int, new: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config, given = _config(**{"model.name": "res2d_maxpool"}), tmp_path / "given.npz"
+    kept = {
+        name.replace("fc.", f"{head}."): array[:classes] if name.startswith("fc.") else array
+        for name, array in _checkpoint(config).state_dict.items()
+    }
+    weights.write_checkpoint(given, weights.TorchCheckpoint(kept))
+    config.init_from = str(given)
+    variables = weights.to_state_dict(first_variables(config, build_model(config)))
+    assert capsys.readouterr().out == f"weights taken from {given}{new}\n"
+    assert np.array_equal(variables["fc.bias"], kept[f"{head}.bias"]) == (classes == 26)
+    np.testing.assert_array_equal(variables["rb_0.conv1.weight"], kept["rb_0.conv1.weight"])
+
+
+def test_the_published_shift_of_odd_leads_is_switched_by_the_config() -> None:
+    knobs = {"model.name": "res2d_maxpool", "data.leads": ("I", "II", "V2")}
+    signal, present = np.random.default_rng(0).standard_normal((1, 3, 128)), np.ones((1, 3))
+    variables = initial_variables(_config(**knobs), build_model(_config(**knobs)))
+    plain, shifted = (
+        build_model(_config(**knobs, **{"model.odd_lead_shift": shift})).apply(
+            variables, signal, present
+        )
+        for shift in (False, True)
+    )
+    assert not np.allclose(plain.logits, shifted.logits, rtol=1e-3)
+
+
+def test_fine_tuning_from_another_network_is_refused(tmp_path: Path) -> None:
+    given = tmp_path / "given.npz"
+    weights.write_checkpoint(given, _checkpoint(_config()))
+    other = _config(init_from=str(given), **{"model.width": 8})
+    with pytest.raises(ValueError, match="shape: inconv"):
+        first_variables(other, build_model(other))

@@ -1,0 +1,102 @@
+"""The winner's recipe, made small, on simulated records: plateau, early stop, lead sets."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import isibrno
+from resunet_lc_jax.data.lead_sets import LEAD_SETS
+from resunet_lc_jax.evaluate import evaluate
+from resunet_lc_jax.learning.recipe import MONITORED
+from resunet_lc_jax.reduced_leads import evaluate_leads
+from resunet_lc_jax.runs.metrics_log import read_metrics
+from resunet_lc_jax.runs.workdir import load_run
+from resunet_lc_jax.train import train
+
+
+@pytest.fixture(scope="module")
+def config(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> ConfigDict:
+    config = isibrno.get_config()
+    data_dir = tmp_path_factory.mktemp("data")
+    config.update_from_flattened_dict(
+        {
+            "data.records": str(simulated_records),
+            "data.data_dir": str(data_dir),
+            "data.variant": "100hz",
+            "data.length": 256,
+            "model.width": 8,
+            "train.batch_size": 16,
+            "train.epochs": 15,
+            "train.learning_rate": 0.1,  # too much, so that validation soon has no new best
+            "train.schedule": "plateau",
+            "train.plateau_patience": 1,
+            "train.stop_patience": 3,
+            "train.log_every_steps": 1,
+            "eval.batch_size": 16,
+            "eval.bootstrap_replicates": 20,
+            "compilation_cache": str(data_dir / "compiled"),
+        }
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    assert train(config, workdir) == 0
+    return workdir
+
+
+def _weights(workdir: Path, config: ConfigDict) -> list[bytes]:
+    run = load_run(workdir, config, checkpoint="latest")
+    return [np.asarray(x).tobytes() for x in jax.tree.leaves(run.variables)]
+
+
+def test_training_ends_early_and_a_run_taken_up_again_ends_at_the_same_step(
+    trained: Path, config: ConfigDict, tmp_path: Path
+) -> None:
+    rows = [row for row in read_metrics(trained) if "validation_auprc" in row]
+    assert {f"validation_{name}" for name in MONITORED} <= set(rows[0])
+    values = [row["validation_auprc"] for row in rows]
+    best = int(np.argmax(values))
+    assert len(values) - 1 - best == 3 and len(values) < 15
+    again = config.copy_and_resolve_references()
+    again.train.steps = rows[best + 2]["step"]  # the rate has dropped by then
+    assert train(again, tmp_path / "run") == 0
+    assert train(config, tmp_path / "run") == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (
+        trained / "metrics.jsonl"
+    ).read_bytes()
+    assert _weights(tmp_path / "run", config) == _weights(trained, config)
+
+
+def test_a_run_is_evaluated_on_each_lead_set_in_one_report(
+    trained: Path, config: ConfigDict, capsys: pytest.CaptureFixture
+) -> None:
+    found = evaluate_leads(config, trained, split="test", sizes=[2, 3, 4, 6, 12])
+    assert json.loads((trained / "evaluation" / "test_leads.json").read_text()).keys() == (
+        found.keys()
+    )
+    assert list(found["leads"]) == ["2", "3", "4", "6", "12"]
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in table if line and line[0] in found["leads"]] == list(found["leads"])
+    whole = evaluate(config, trained, split="test")
+    for name in ("auroc", "auprc", "f_measure", "challenge_metric"):
+        assert found["leads"]["12"][name] == whole[name]
+    assert len({entry["auroc"] for entry in found["leads"].values()}) == len(LEAD_SETS)
+    assert not any("was not trained on" in note for note in found["notes"])
+
+
+def test_a_lead_set_that_the_run_was_not_trained_on_is_named(
+    trained: Path, config: ConfigDict
+) -> None:
+    other = config.copy_and_resolve_references()
+    other.augment.lead_sets = (12, 6)
+    found = evaluate_leads(other, trained, split="validation", sizes=[12, 6, 2])
+    assert "not trained on sets of 2 leads" in found["notes"][-1]
+    with pytest.raises(ValueError, match="there is no set of 5 leads"):
+        evaluate_leads(config, trained, split="test", sizes=[5])

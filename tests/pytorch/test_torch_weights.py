@@ -1,0 +1,280 @@
+"""PyTorch weights in and out: exactly, from every kind of file, with errors that help."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from resunet_lc_jax.models import MODEL_NAMES, create_model
+from resunet_lc_jax.pytorch.weights import (
+    AdamState,
+    TorchCheckpoint,
+    batches_tracked,
+    from_moments,
+    head_name_of,
+    read_checkpoint,
+    to_moments,
+    to_state_dict,
+    to_variables,
+    write_checkpoint,
+)
+
+ORACLES = {
+    "eval_small_ResUNet_LC": "resunet_lc",
+    "eval_small_Res1D_MaxPool": "res1d_maxpool",
+    "eval_small_Res2D_MaxPool": "res2d_maxpool",
+    "eval_small_Res2D_LC": "res2d_lc",
+    "peer_ribeiro_small": "ribeiro_resnet",
+    "peer_mvms_full_T1000": "mvms_net",
+}
+WIDTHS = {"ribeiro_resnet": 8, "mvms_net": 64}  # of the oracle's networks; else 16
+LENGTH = 256
+
+
+def template(name, *, width=8, num_leads=12, num_classes=26, length=LENGTH):
+    model = create_model(name, width=width, num_leads=num_leads, num_classes=num_classes)
+    signal, present = jnp.zeros((1, num_leads, length)), jnp.ones((1, num_leads))
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
+
+
+def random_variables(name, seed=0, **shape):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: rng.uniform(0.1, 1, leaf.shape).astype(np.float32), template(name, **shape)
+    )
+
+
+def assert_equal_dicts(got, expected):
+    assert list(got) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
+        assert got[name].dtype == array.dtype
+
+
+def random_checkpoint(name="res1d_maxpool"):
+    variables = random_variables(name)
+    mu, nu = random_variables(name, 1)["params"], random_variables(name, 2)["params"]
+    return TorchCheckpoint(
+        to_state_dict(variables, num_batches_tracked=300),
+        from_moments(mu, nu, 300, learning_rate=0.01),
+        step=300,
+        epoch=7,
+    )
+
+
+def assert_equal_checkpoints(got, expected):
+    assert_equal_dicts(got.state_dict, expected.state_dict)
+    assert_equal_dicts(got.optimizer.exp_avg, expected.optimizer.exp_avg)
+    assert_equal_dicts(got.optimizer.exp_avg_sq, expected.optimizer.exp_avg_sq)
+    assert got.optimizer.step == expected.optimizer.step
+    assert got.optimizer.learning_rate == expected.optimizer.learning_rate
+    assert (got.step, got.epoch) == (expected.step, expected.epoch)
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_weights_and_moments_survive_the_way_to_pytorch_and_back_bit_for_bit(name):
+    variables = random_variables(name)
+    back = to_variables(to_state_dict(variables), variables, name)
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+    mu, nu = random_variables(name, 1)["params"], random_variables(name, 2)["params"]
+    adam = from_moments(mu, nu, 5, learning_rate=0.1)
+    got = to_moments(adam, variables["params"], name)
+    jax.tree.map(np.testing.assert_array_equal, got, (mu, nu, 5))
+
+
+@pytest.mark.parametrize("file", ORACLES)
+def test_reference_state_dict_comes_back_with_its_names_order_and_counts(oracle, file):
+    with np.load(oracle / "models" / f"{file}.npz") as arrays:
+        original = {k.removeprefix("sd/"): arrays[k] for k in arrays if k.startswith("sd/")}
+    name = ORACLES[file]
+    variables = to_variables(original, template(name, width=WIDTHS.get(name, 16), length=512), name)
+    back = to_state_dict(
+        variables,
+        num_batches_tracked=batches_tracked(original),
+        head_name=head_name_of(original, name),
+    )
+    assert_equal_dicts(back, original)
+
+
+def test_res2d_maxpool_head_has_either_name_and_keeps_it():
+    variables = random_variables("res2d_maxpool")
+    published = to_state_dict(variables, head_name="fc_1")
+    assert "fc_1.weight" in published and "fc.weight" not in published
+    assert head_name_of(published, "res2d_maxpool") == "fc_1"
+    back = to_variables(published, variables, "res2d_maxpool")
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
+def test_state_dict_that_does_not_fit_is_an_error_that_lists_every_difference():
+    state_dict = to_state_dict(random_variables("res1d_maxpool"))
+    del state_dict["rb_0.bn1.bias"]
+    state_dict["rb_9.conv1.weight"] = np.zeros((8, 8, 9), np.float32)
+    state_dict["fc.weight"] = np.zeros((5, 8), np.float32)
+    with pytest.raises(ValueError) as caught:
+        to_variables(state_dict, template("res1d_maxpool"), "res1d_maxpool")
+    message = str(caught.value)
+    assert "res1d_maxpool" in message
+    assert "missing: rb_0.bn1.bias" in message
+    assert "unexpected: rb_9.conv1.weight" in message
+    assert "shape: fc.weight is (5, 8) there, (26, 8) here" in message
+
+
+@pytest.mark.parametrize(
+    "name, shape, cause",
+    [
+        ("resunet_lc", {"num_classes": 9}, "number of classes"),
+        ("resunet_lc", {"num_leads": 2}, "number of leads"),
+        ("resunet_lc", {"length": 512}, "signal length"),
+        ("resunet_lc", {"width": 16}, "width"),
+        ("res1d_maxpool", {"num_leads": 2}, "number of leads"),
+    ],
+)
+def test_misfit_names_its_likely_cause(name, shape, cause):
+    state_dict = to_state_dict(random_variables(name, **shape))
+    with pytest.raises(ValueError, match=f"another {cause}"):
+        to_variables(state_dict, template(name), name)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pt", ".pth"])
+def test_checkpoint_with_moments_survives_every_kind_of_file(tmp_path, suffix):
+    pytest.importorskip("safetensors" if suffix == ".safetensors" else "torch")
+    checkpoint, path = random_checkpoint(), tmp_path / f"weights{suffix}"
+    write_checkpoint(path, checkpoint)
+    got = read_checkpoint(path)
+    if suffix == ".safetensors":  # it sorts by name
+        ordered = {name: got.state_dict[name] for name in checkpoint.state_dict}
+        moments = [
+            {name: of[name] for name in checkpoint.optimizer.exp_avg}
+            for of in (got.optimizer.exp_avg, got.optimizer.exp_avg_sq)
+        ]
+        adam = AdamState(*moments, got.optimizer.step, got.optimizer.learning_rate)
+        got = TorchCheckpoint(ordered, adam, got.step, got.epoch)
+    assert_equal_checkpoints(got, checkpoint)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("key", [None, "model", "state_dict", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_state_dict_is_found_bare_or_nested_and_with_dataparallels_prefix(tmp_path, key, prefix):
+    torch = pytest.importorskip("torch")
+    expected = to_state_dict(random_variables("res1d_maxpool"))
+    tensors = {prefix + name: torch.tensor(array) for name, array in expected.items()}
+    torch.save({key: tensors, "epoch": 3} if key else tensors, tmp_path / "weights.pth")
+    got = read_checkpoint(tmp_path / "weights.pth")
+    assert_equal_dicts(got.state_dict, expected)
+    assert any("module." in note for note in got.notes) == bool(prefix)
+    assert got.epoch == (3 if key else None)
+
+
+def test_state_of_another_optimiser_is_left_out_and_said(tmp_path):
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(content, tmp_path / "weights.pt")
+    got = read_checkpoint(tmp_path / "weights.pt")
+    assert got.optimizer is None
+    assert "optimiser" in got.notes[0]
+
+
+def test_files_that_hold_no_weights_are_refused_with_a_remedy(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"args": {"lr": 1e-3}, "epoch": 3}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="args, epoch.*torch.save"):
+        read_checkpoint(tmp_path / "other.pt")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")  # a pickled object: never run
+    with pytest.raises(ValueError, match="torch.save"):
+        read_checkpoint(tmp_path / "module.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(ValueError, match="torch.save"):
+        read_checkpoint(tmp_path / "text.pt")
+    with pytest.raises(ValueError, match=".safetensors"):
+        read_checkpoint(tmp_path / "weights.h5")
+
+
+def test_without_pytorch_the_error_names_the_extra_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"resunet_lc_jax\[torch\]"):
+        read_checkpoint(tmp_path / "weights.pt")
+
+
+def test_bfloat16_weights_are_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"fc.weight": torch.full((2, 2), 1.5, dtype=torch.bfloat16)}, tmp_path / "w.pt")
+    got = read_checkpoint(tmp_path / "w.pt").state_dict["fc.weight"]
+    np.testing.assert_array_equal(got, np.full((2, 2), 1.5, np.float32))
+
+
+def bce_steps(twin, optimizer, signals, labels):
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    for signal, label in zip(signals, labels, strict=True):
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(twin(signal), label).backward()
+        optimizer.step()
+
+
+def test_pytorch_run_is_continued_here_and_handed_back(tmp_path):
+    """Two Adam steps there, a file, one step here, a file: the same as three steps there."""
+    torch = pytest.importorskip("torch")
+    from benchmarks.torch_twin import create_twin
+
+    torch.manual_seed(0)
+    twin = create_twin("res1d_maxpool", width=8, dropout=0.0).double()
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
+    signals, labels = torch.randn(3, 4, 12, 128).double(), torch.rand(3, 4, 26).double()
+    bce_steps(twin, optimizer, signals[:2], labels[:2])
+    content = {"model": twin.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 1}
+    torch.save(content, tmp_path / "there.pt")
+    bce_steps(twin, optimizer, signals[2:], labels[2:])
+
+    checkpoint = read_checkpoint(tmp_path / "there.pt")
+    assert checkpoint.optimizer.learning_rate == 0.01
+    with jax.enable_x64(True):
+        model = create_model("res1d_maxpool", width=8, dropout=0.0, dtype=jnp.float64)
+        signal, label = signals[2].numpy(), labels[2].numpy()
+        present = jnp.ones((4, 12))
+        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
+        variables = to_variables(checkpoint.state_dict, shapes, "res1d_maxpool")
+        mu, nu, count = to_moments(checkpoint.optimizer, shapes["params"], "res1d_maxpool")
+        tx = optax.adam(0.01)
+        state = tx.init(variables["params"])
+        state = optax.tree_utils.tree_set(state, mu=mu, nu=nu, count=jnp.asarray(count))
+
+        @jax.jit
+        def gradient_of(params):
+            def loss(params):
+                outputs, new = model.apply(
+                    {**variables, "params": params},
+                    signal,
+                    present,
+                    train=True,
+                    mutable=["batch_stats"],
+                )
+                return optax.sigmoid_binary_cross_entropy(outputs.logits, label).mean(), new
+
+            return jax.grad(loss, has_aux=True)(params)
+
+        gradient, new = gradient_of(variables["params"])
+        updates, state = tx.update(gradient, state)
+        params = optax.apply_updates(variables["params"], updates)
+        adam = from_moments(state[0].mu, state[0].nu, state[0].count, learning_rate=0.01)
+        state_dict = to_state_dict({"params": params, **new}, num_batches_tracked=3)
+    write_checkpoint(tmp_path / "here.pt", TorchCheckpoint(state_dict, adam, step=3))
+
+    back = torch.load(tmp_path / "here.pt", weights_only=True)
+    continued = create_twin("res1d_maxpool", width=8, dropout=0.0).double()
+    continued.load_state_dict(back["model"], strict=True)
+    resumed = torch.optim.Adam(continued.parameters())
+    resumed.load_state_dict(back["optimizer"])
+    for name, expected in twin.state_dict().items():
+        torch.testing.assert_close(back["model"][name], expected, rtol=0, atol=1e-9)
+    bce_steps(continued, resumed, signals[:1], labels[:1])
+    bce_steps(twin, optimizer, signals[:1], labels[:1])
+    for name, expected in twin.state_dict().items():
+        torch.testing.assert_close(continued.state_dict()[name], expected, rtol=0, atol=1e-9)
