@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from resunet_lc_jax.measures import metrics
-from resunet_lc_jax.measures.bootstrap import interval, patient_weights, weighted_scores
+from resunet_lc_jax.measures.bootstrap import interval, patient_weights
 from resunet_lc_jax.measures.figures import class_marks, save
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records, load_predictions
 from tfds_physionet.files import replacing
@@ -153,7 +153,7 @@ def _measure(
     for folder, name, run in zip(folders, names, predictions, strict=True):
         measured = metrics.score(run.labels, run.scores, run.decisions)
         weights = patient_weights(run.patient_id, replicates=replicates, seed=seed)
-        drawn = weighted_scores(run.labels, run.scores, run.decisions, weights)
+        drawn = metrics.weighted_scores(run.labels, run.scores, run.decisions, weights)
         differences = {
             key: Estimate(
                 measured[key] - lines[0].measured[key], *interval(drawn[key] - first[key])

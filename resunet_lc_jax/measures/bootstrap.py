@@ -1,14 +1,12 @@
-"""Confidence intervals by the bootstrap over patients, without sorting anything twice.
+"""The bootstrap over patients.
 
 A replicate draws as many patients as there are, with replacement. It enters as a weight per record
-(how often its patient was drawn); each class is ranked once and only sums of weights are renewed.
+(how often its patient was drawn); `metrics.weighted_scores` measures it.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-
-from resunet_lc_jax.measures import metrics
 
 # Replicates at a time: keeps the sums of weights of 20,000 records within a few MB.
 _BLOCK = 64
@@ -36,84 +34,6 @@ def patient_weights(
         drawn += np.arange(block)[:, None] * len(patients)
         counts = np.bincount(drawn.ravel(), minlength=block * len(patients))
         yield counts.reshape(block, -1).astype(np.int32)[:, patient]
-
-
-def weighted_scores(
-    labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray, weights: Iterator[np.ndarray]
-) -> dict[str, np.ndarray]:
-    """`metrics.score` of each replicate, as if its records were repeated by their weights.
-
-    Args:
-      labels: [N, 26] 0/1.
-      scores: [N, 26].
-      decisions: [N, 26] 0/1.
-      weights: blocks of `patient_weights`, R replicates in all.
-
-    Returns:
-      The keys of `metrics.score`: [R], or [R, 26] where that has a list of the classes.
-    """
-    labels, scores, decisions = metrics.check(labels, scores, decisions)
-    columns = np.ascontiguousarray(scores.T)
-    orders = np.argsort(columns, axis=1)
-    rankings = [metrics.rank(labels[:, k], column) for k, column in enumerate(columns)]
-    wrong = labels != decisions
-    # What is a plain sum over records: TP, TP + FN and TP + FP of each class, and so on.
-    summands = np.concatenate(
-        [
-            labels & decisions,
-            labels,
-            decisions,
-            metrics.challenge_rewards(labels, decisions),
-            ~wrong.any(axis=1, keepdims=True),
-            wrong.sum(axis=1, keepdims=True),
-        ],
-        axis=1,
-        dtype=np.float64,
-    )
-    blocks = []
-    for block in weights:
-        total = block.sum(axis=1)
-        both, labelled, decided, rewards, right, errors = np.split(
-            block @ summands, np.cumsum([26, 26, 26, 3, 1]), axis=1
-        )
-        shares = metrics.decision_metrics(both, labelled, decided, total)
-        roc, pr = np.full(both.shape, np.nan), np.full(both.shape, np.nan)
-        for k, ranking in enumerate(rankings):
-            if len(ranking.positives):
-                roc[:, k], pr[:, k] = _weighted_areas(block, orders[k], labels[:, k], ranking)
-        blocks.append(
-            {
-                "auroc": metrics.macro(roc),
-                "auprc": metrics.macro(pr),
-                "accuracy": metrics.ratio(right[:, 0], total),
-                "f_measure": metrics.macro(shares["f_measure"]),
-                "challenge_metric": metrics.challenge_metric(rewards),
-                "specificity": metrics.macro(shares["specificity"]),
-                "hamming_loss": metrics.ratio(errors[:, 0], total * labels.shape[1]),
-                "auprc_of_decisions": metrics.macro(shares["auprc_of_decisions"]),
-                "auroc_classes": roc,
-                "auprc_classes": pr,
-                "f_measure_classes": shares["f_measure"],
-            }
-        )
-    return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
-
-
-def _weighted_areas(
-    weights: np.ndarray, order: np.ndarray, labels: np.ndarray, ranking: metrics.Ranking
-) -> tuple[np.ndarray, np.ndarray]:
-    """auroc [R] and auprc [R] of one class. order: [N] by ascending score."""
-    # sums[:, i]: the weight of the i lowest scores.
-    sums = np.zeros((len(weights), weights.shape[1] + 1), np.int32)
-    np.cumsum(np.take(weights, order, axis=1), axis=1, out=sums[:, 1:])
-    first = np.cumsum(ranking.positives) - ranking.positives
-    positives = np.add.reduceat(np.take(weights, order[labels[order]], axis=1), first, axis=1)
-    return metrics.areas(
-        sums[:, ranking.below].astype(np.float64),
-        sums[:, ranking.upto],
-        positives.astype(np.float64),
-        sums[:, -1].astype(np.float64),
-    )
 
 
 def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:

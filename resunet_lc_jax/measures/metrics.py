@@ -4,6 +4,7 @@ Conventions of the official evaluator (physionetchallenges/evaluation-2021): a v
 defined is NaN, and a macro average is the mean over the classes that are not NaN.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -201,28 +202,95 @@ def score(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict
     Raises:
       ValueError: a shape does not fit, scores hold NaN, or the others are not 0/1.
     """
+    once = np.ones((1, len(labels)), np.int32)
+    measured = weighted_scores(labels, scores, decisions, [once])
+    return {key: values[0].tolist() for key, values in measured.items()}
+
+
+def weighted_scores(
+    labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray, weights: Iterable[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """`score` of each of R replicates, as if its records were repeated by their weights.
+
+    Each class is ranked once; only sums of weights are renewed. A class that has positives, but
+    none in a replicate, is undefined there in every metric of its own, F-measure included.
+
+    Args:
+      labels: [N, 26] 0/1.
+      scores: [N, 26].
+      decisions: [N, 26] 0/1.
+      weights: blocks [replicates, N] of whole numbers, R rows in all.
+
+    Returns:
+      The keys of `score`: [R], or [R, 26] where that has a list of the classes.
+
+    Raises:
+      ValueError: as `score`.
+    """
     labels, scores, decisions = check(labels, scores, decisions)
-    count, classes = labels.shape
-    roc, pr = np.full(classes, np.nan), np.full(classes, np.nan)
-    for k, column in enumerate(np.ascontiguousarray(scores.T)):
-        ranking = rank(labels[:, k], column)
-        roc[k], pr[k] = areas(ranking.below, ranking.upto, ranking.positives, count)
-    decided = decision_metrics(
-        (labels & decisions).sum(axis=0), labels.sum(axis=0), decisions.sum(axis=0), count
-    )
+    columns = np.ascontiguousarray(scores.T)
+    orders = np.argsort(columns, axis=1)
+    rankings = [rank(labels[:, k], column) for k, column in enumerate(columns)]
     wrong = labels != decisions
-    return {
-        "auroc": float(macro(roc)),
-        "auprc": float(macro(pr)),
-        "accuracy": float(ratio((~wrong.any(axis=1)).sum(), count)),
-        "f_measure": float(macro(decided["f_measure"])),
-        "challenge_metric": float(
-            challenge_metric(challenge_rewards(labels, decisions).sum(axis=0))
-        ),
-        "specificity": float(macro(decided["specificity"])),
-        "hamming_loss": float(ratio(wrong.sum(), count * classes)),
-        "auprc_of_decisions": float(macro(decided["auprc_of_decisions"])),
-        "auroc_classes": roc.tolist(),
-        "auprc_classes": pr.tolist(),
-        "f_measure_classes": decided["f_measure"].tolist(),
-    }
+    rewards = challenge_rewards(labels, decisions)
+    # What is a plain sum over records: TP, TP + FN and TP + FP of each class, and so on.
+    summands = np.concatenate(
+        [
+            labels & decisions,
+            labels,
+            decisions,
+            ~wrong.any(axis=1, keepdims=True),
+            wrong.sum(axis=1, keepdims=True),
+        ],
+        axis=1,
+        dtype=np.float64,
+    )
+    count = labels.shape[1]
+    blocks = []
+    for block in weights:
+        total = block.sum(axis=1)
+        both, labelled, decided, right, errors = np.split(
+            block @ summands, np.cumsum([count, count, count, 1]), axis=1
+        )
+        shares = decision_metrics(both, labelled, decided, total)
+        f_measure = np.where((labelled == 0) & labels.any(axis=0), np.nan, shares["f_measure"])
+        roc, pr = np.full(both.shape, np.nan), np.full(both.shape, np.nan)
+        for k, ranking in enumerate(rankings):
+            if len(ranking.positives):
+                roc[:, k], pr[:, k] = _weighted_areas(block, orders[k], labels[:, k], ranking)
+        blocks.append(
+            {
+                "auroc": macro(roc),
+                "auprc": macro(pr),
+                "accuracy": ratio(right[:, 0], total),
+                "f_measure": macro(f_measure),
+                # Summed record by record: a matrix product would add in another order.
+                "challenge_metric": challenge_metric(
+                    np.einsum("rn,nk->rk", block.astype(np.float64), rewards)
+                ),
+                "specificity": macro(shares["specificity"]),
+                "hamming_loss": ratio(errors[:, 0], total * count),
+                "auprc_of_decisions": macro(shares["auprc_of_decisions"]),
+                "auroc_classes": roc,
+                "auprc_classes": pr,
+                "f_measure_classes": f_measure,
+            }
+        )
+    return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
+
+
+def _weighted_areas(
+    weights: np.ndarray, order: np.ndarray, labels: np.ndarray, ranking: Ranking
+) -> tuple[np.ndarray, np.ndarray]:
+    """auroc [R] and auprc [R] of one class. order: [N] by ascending score."""
+    # sums[:, i]: the weight of the i lowest scores.
+    sums = np.zeros((len(weights), weights.shape[1] + 1), np.int32)
+    np.cumsum(np.take(weights, order, axis=1), axis=1, out=sums[:, 1:])
+    first = np.cumsum(ranking.positives) - ranking.positives
+    positives = np.add.reduceat(np.take(weights, order[labels[order]], axis=1), first, axis=1)
+    return areas(
+        sums[:, ranking.below].astype(np.float64),
+        sums[:, ranking.upto],
+        positives.astype(np.float64),
+        sums[:, -1].astype(np.float64),
+    )

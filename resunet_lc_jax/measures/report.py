@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from resunet_lc_jax.measures import metrics
-from resunet_lc_jax.measures.bootstrap import interval, patient_weights, weighted_scores
+from resunet_lc_jax.measures.bootstrap import interval, patient_weights
 from resunet_lc_jax.measures.calibration import reliability
 from resunet_lc_jax.measures.predictions import Predictions
 from tfds_physionet.diagnoses import CLASS_NAMES
@@ -46,7 +46,7 @@ def build_report(
     )
     measured = metrics.score(labels, scores, decisions)
     weights = patient_weights(predictions.patient_id, replicates=replicates, seed=seed)
-    drawn = weighted_scores(labels, scores, decisions, weights)
+    drawn = metrics.weighted_scores(labels, scores, decisions, weights)
     calibration = reliability(labels, scores)
     classes = {}
     for k, name in enumerate(CLASS_NAMES):

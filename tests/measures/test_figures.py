@@ -76,6 +76,6 @@ def test_models_are_marked_side_by_side_and_the_classes_sorted_by_the_first(tmp_
 
 
 def test_figures_leave_pyplot_alone():
-    code = "import sys, resunet_lc_jax.figures; print('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, resunet_lc_jax.measures.figures; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
