@@ -49,7 +49,7 @@ def test_two_processes_of_four_devices_train_the_same_network_as_one_device(
     dtype: str, tolerance: float, tmp_path: Path
 ) -> None:
     coordinator, output = f"localhost:{_free_port()}", tmp_path / "state.npz"
-    worker = str(Path(__file__).with_name("host_worker.py"))
+    worker = str(Path(__file__).parents[1] / "host_worker.py")
     _together(
         [
             [sys.executable, worker, coordinator, "2", str(process), dtype, str(output)]

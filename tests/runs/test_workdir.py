@@ -18,7 +18,7 @@ _HOLDER = """
 import sys, time
 from pathlib import Path
 from configs import default
-from resunet_lc_jax.workdir import hold
+from resunet_lc_jax.runs.workdir import hold
 with hold(Path(sys.argv[1]), default.get_config()):
     print("held", flush=True)
     time.sleep(60)
