@@ -30,7 +30,9 @@ class Loaded:
       decisions: [N, 26] bool.
       scores: [N, 26] float64.
       unread: records whose header names scored diagnoses in a form that was not read.
-      empty: records whose output file is empty or malformed, hence all 0.
+      empty: records whose output names no scored class, hence all 0.
+      refused: why the official evaluator would stop at a file, one sentence each; such an output
+        is all 0.
     """
 
     labels: np.ndarray
@@ -38,15 +40,17 @@ class Loaded:
     scores: np.ndarray
     unread: tuple[str, ...]
     empty: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 def read_labels(header: str) -> np.ndarray:
-    """Labels [26] bool of a header's text, as the official evaluator reads them.
+    r"""Labels [26] bool of a header's text, as the official evaluator reads them.
 
     Only lines that start with `#Dx` and have ': ' before the codes are seen, and only codes count.
+    A line ends at \n.
     """
     labels = np.zeros(len(DIAGNOSES), bool)
-    for line in header.splitlines():
+    for line in header.split("\n"):
         if line.startswith("#Dx") and ": " in line:
             for code in line.split(": ")[1].split(","):
                 if (k := _CLASS_OF_CODE.get(code.strip())) is not None:
@@ -77,25 +81,38 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
     headers = _headers(labels.glob("*")) or _headers(labels.rglob("*"))
     if not headers:
         raise FileNotFoundError(f"{labels}: no header files (.hea) in this folder")
-    truths, decisions, scores, unread, empty = [], [], [], [], []
-    for header in headers:
+    truths = np.zeros((len(headers), len(DIAGNOSES)), bool)
+    decisions, scores = np.zeros_like(truths), np.zeros(truths.shape)
+    unread: list[str] = []
+    empty: list[str] = []
+    refused: list[str] = []
+    for row, header in enumerate(headers):
         path = (outputs / header.relative_to(labels)).with_suffix(".csv")
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no output file for label file {header}")
-        text = header.read_text(encoding="utf-8", errors="replace")
-        official, generous = read_labels(text), read_labels_tolerantly(text)
+        data = header.read_bytes()
+        # As Python opens a text file: these are line ends, and the bytes are UTF-8.
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        generous = read_labels_tolerantly(data.decode(errors="replace"))
+        try:
+            official = read_labels(data.decode())
+        except UnicodeDecodeError as error:
+            official = np.zeros(len(DIAGNOSES), bool)
+            if not tolerant:
+                byte = error.object[error.start]
+                refused.append(f"{header}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8")
         if not tolerant and (generous & ~official).any():
             unread.append(header.stem)
-        output = read_challenge_csv(path)
-        if not output.columns:
+        truths[row] = generous if tolerant else official
+        try:
+            output = read_challenge_csv(path)
+        except ValueError as error:
+            refused.append(str(error))
+            continue
+        if not output.scored:
             empty.append(header.stem)
-        decided, scored = output.by_class()
-        truths.append(generous if tolerant else official)
-        decisions.append(decided)
-        scores.append(scored)
-    return Loaded(
-        np.stack(truths), np.stack(decisions), np.stack(scores), tuple(unread), tuple(empty)
-    )
+        decisions[row], scores[row] = output.by_class()
+    return Loaded(truths, decisions, scores, tuple(unread), tuple(empty), tuple(refused))
 
 
 def _headers(paths: Iterable[Path]) -> list[Path]:
@@ -148,15 +165,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if loaded.refused and not options.tolerant:
+        print(
+            f"error: the official evaluator stops at {len(loaded.refused)} of "
+            f"{2 * len(loaded.labels)} files: {'; '.join(loaded.refused[:3])}"
+            f"{'; ...' * (len(loaded.refused) > 3)} (--tolerant goes on with such outputs as 0)",
+            file=sys.stderr,
+        )
+        return 1
     if loaded.unread:
         print(
             f"warning: {_some(loaded.unread)} name diagnoses in a form that the official evaluator "
             "does not read, such as '# Dx'; they count as unlabelled (--tolerant reads them)",
             file=sys.stderr,
         )
+    if loaded.refused:
+        print(
+            f"warning: taken as all 0 where the official evaluator stops: {len(loaded.refused)} "
+            f"outputs ({'; '.join(loaded.refused[:3])}{'; ...' * (len(loaded.refused) > 3)})",
+            file=sys.stderr,
+        )
     if loaded.empty:
         print(
-            f"warning: the outputs of {_some(loaded.empty)} are empty or malformed; all taken as 0",
+            f"warning: no scored class in the second line of {_some(loaded.empty)}; all are 0",
             file=sys.stderr,
         )
     result = metrics.score(loaded.labels, loaded.scores, loaded.decisions)

@@ -9,7 +9,7 @@ a class that a source never annotates is left out.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import nn
+from jax import lax, nn
 
 from tfds_physionet.diagnoses import REWARDS
 
@@ -105,7 +105,8 @@ def asymmetric_with_logits(
 ) -> jax.Array:
     """Asymmetric loss: focal, with its own gamma for negatives, whose easiest count nothing.
 
-    Ridnik et al., "Asymmetric Loss For Multi-Label Classification", ICCV 2021.
+    Ridnik et al., "Asymmetric Loss For Multi-Label Classification", ICCV 2021. As in their code,
+    the focusing factors are constants to the gradient; hence it is finite for every gamma.
 
     Args:
       logits: [B, K].
@@ -119,11 +120,12 @@ def asymmetric_with_logits(
     Returns:
       A scalar.
     """
-    positive = jnp.exp(gamma_positive * nn.log_sigmoid(-logits)) * nn.log_sigmoid(logits)
+    focus = lax.stop_gradient(jnp.exp(gamma_positive * nn.log_sigmoid(-logits)))
+    positive = focus * nn.log_sigmoid(logits)
     shifted = jnp.maximum(nn.sigmoid(logits) - margin, 0)
     # Without a margin, 1 - shifted rounds to 0 long before the logarithm of it overflows.
     log_rest = jnp.log1p(-shifted) if margin > 0 else nn.log_sigmoid(-logits)
-    negative = shifted**gamma_negative * log_rest
+    negative = lax.stop_gradient(shifted**gamma_negative) * log_rest
     return masked_mean(-labels * positive - (1 - labels) * negative, mask, weights)
 
 

@@ -1,13 +1,16 @@
 """One record's scores in the Challenge's output format, as the official evaluator reads it.
 
-Four lines: `#<record>`, the classes (a column may be `a|b`, codes that are one class), 0/1
-decisions, scores.
+Four lines by their place: `#<record>`, the classes (a column may be `a|b`, codes that are one
+class), 0/1 decisions, scores. What the official evaluator (physionetchallenges/evaluation-2021)
+passes over, such as a fifth line or values without a class, is passed over here; where it stops
+with a traceback, `read_challenge_csv` raises ValueError.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ import numpy as np
 from tfds_physionet.diagnoses import DIAGNOSES
 from tfds_physionet.files import replacing
 
-_TRUE = frozenset(("1", "True", "true", "T", "t"))
+_TRUE = frozenset(("True", "true", "T", "t"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +26,8 @@ class ChallengeOutput:
     """The content of an output file.
 
     Attributes:
-      record_id: of the first line; '' if there is none.
-      columns: M classes as written; none if the file is empty or malformed.
+      record_id: of the first line.
+      columns: M classes as written.
       decisions: [M] bool.
       scores: [M] float64, 0 where not finite.
     """
@@ -34,23 +37,33 @@ class ChallengeOutput:
     decisions: np.ndarray
     scores: np.ndarray
 
+    @property
+    def scored(self) -> bool:
+        """Whether any column is of a class that the Challenge scores."""
+        return bool(_places(self.columns))
+
     def by_class(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns decisions [26] bool and scores [26] float64 of the scored classes.
 
         Several columns of one class: decided if any is, score their mean. Unknown columns do not
         count; an absent class is 0.
         """
-        matches = _matches(self.columns)
-        scores = self.scores @ matches / np.maximum(matches.sum(axis=0), 1)
-        return self.decisions @ matches > 0, scores
+        decisions, scores = np.zeros(len(DIAGNOSES), bool), np.zeros(len(DIAGNOSES))
+        for k, places in _places(self.columns).items():
+            decisions[k] = self.decisions[places].any()
+            scores[k] = self.scores[places].mean()
+        return decisions, scores
 
 
 @lru_cache
-def _matches(columns: tuple[str, ...]) -> np.ndarray:
-    """float64 [M, 26]: 1 where a column names a class by one of its codes."""
-    codes = [set(column.split("|")) for column in columns]
-    shared = [[bool(names & set(d.codes)) for d in DIAGNOSES] for names in codes]
-    return np.array(shared, np.float64).reshape(len(columns), len(DIAGNOSES))
+def _places(columns: tuple[str, ...]) -> dict[int, list[int]]:
+    """By class, the columns that name it by one of its codes; classes without one are left out."""
+    names = [set(column.split("|")) for column in columns]
+    found = {
+        k: [place for place, codes in enumerate(names) if codes & set(diagnosis.codes)]
+        for k, diagnosis in enumerate(DIAGNOSES)
+    }
+    return {k: places for k, places in found.items() if places}
 
 
 def write_challenge_csv(
@@ -83,30 +96,47 @@ def write_challenge_csv(
 def read_challenge_csv(path: str | Path) -> ChallengeOutput:
     """Reads one record's output.
 
-    A file with fewer than three lines besides comments, or with lines of different lengths, is
-    taken as empty: all classes 0.
-
     Args:
       path: the file.
 
     Returns:
-      Its content. True decisions are written 1, True, true, T or t.
+      Its content. A decision is true if it is a number equal to 1, or True, true, T or t.
+
+    Raises:
+      ValueError: the official evaluator would stop here: fewer than four lines, bytes that are not
+        UTF-8, or a scored class without a decision or a score.
     """
-    lines = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
-    names = [line[1:].strip() for line in lines if line.startswith("#")]
-    rows = [[v.strip() for v in line.split(",")] for line in lines if not line.startswith("#")]
-    record_id = names[0] if names else ""
-    if len(rows) < 3 or len({len(row) for row in rows}) > 1:
-        return ChallengeOutput(record_id, (), np.zeros(0, bool), np.zeros(0))
+    try:
+        with open(path, encoding="utf-8") as file:
+            # The official evaluator reads on to the fifth line, and stops at a wrong byte in it.
+            lines = list(islice(file, 5))
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"{path}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8") from error
+    if len(lines) < 4:
+        raise ValueError(
+            f"{path}: {len(lines)} lines; give four: #record, classes, decisions, scores"
+        )
+    columns, decisions = ([word.strip() for word in line.split(",")] for line in lines[1:3])
+    scores = lines[3].split(",")  # float() takes fewer characters for blanks than strip()
+    needed = max((max(places) + 1 for places in _places(tuple(columns)).values()), default=0)
+    for name, values in (("decisions", decisions), ("scores", scores)):
+        if len(values) < needed:
+            raise ValueError(
+                f"{path}: {len(values)} {name} for {len(columns)} classes; give one for each"
+            )
+    count = len(columns)
+    fill = [""] * count  # of columns that are not scored: their values do not matter
     return ChallengeOutput(
-        record_id,
-        tuple(rows[0]),
-        np.array([value in _TRUE for value in rows[1]]),
-        np.array([_finite(value) for value in rows[2]]),
+        lines[0].strip().removeprefix("#").strip(),
+        tuple(columns),
+        np.array([word in _TRUE or _number(word) == 1 for word in (decisions + fill)[:count]]),
+        np.array([_number(word) for word in (scores + fill)[:count]]),
     )
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float:
+    """The number that a text is, 0 where it is none or not finite."""
     try:
         value = float(text)
     except ValueError:

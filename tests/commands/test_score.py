@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_records_in_sub_folders_are_scored_against_mirrored_outputs(tmp_path, ca
     for name in ("g1/A", "g2/B"):
         for folder, suffix, text in (
             ("labels", ".hea", "A 12 500\n#Dx: 426783006\n"),
-            ("outputs", ".csv", "#A\n426783006\n1\n0.9\n" if name == "g1/A" else ""),
+            ("outputs", ".csv", f"#A\n{426783006 if name == 'g1/A' else ''}\n1\n0.9\n"),
         ):
             path = tmp_path / folder / (name + suffix)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,56 @@ def test_records_in_sub_folders_are_scored_against_mirrored_outputs(tmp_path, ca
     assert main([str(tmp_path / "labels"), str(tmp_path / "outputs")]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1].split(",")[2] == "0.500"
-    assert "the outputs of 1 records (B) are empty" in captured.err
+    assert "no scored class in the second line of 1 records (B); all are 0" in captured.err
+
+
+def _folder(folder, **outputs):
+    """Headers and outputs, all with sinus rhythm right unless given otherwise."""
+    for name, output in outputs.items():
+        header, csv = output if isinstance(output, tuple) else (None, output)
+        (folder / f"{name}.hea").write_bytes(header or b"A 12 500 5000\n#Dx: 426783006\n")
+        (folder / f"{name}.csv").write_bytes(b"#A\n426783006\n1\n0.9\n" if csv is None else csv)
+    return [str(folder), str(folder)]
+
+
+def test_files_at_which_the_official_evaluator_stops_are_named_in_one_line(tmp_path, capsys):
+    folders = _folder(
+        tmp_path,
+        A=b"",
+        B=b"#B\xe9\n426783006\n1\n0.9\n",
+        C=(b"C 12\n#Dx: 426783006\n#\xb5V\n", None),
+        D=b"#D\n426783006\n\n",
+        E=None,
+    )
+    assert main(folders) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert "stops at 4 of 10 files" in captured.err
+    for reason in ("A.csv: 0 lines", "B.csv: byte 0xe9", "C.hea: byte 0xb5"):
+        assert reason in captured.err
+    # Where asked for it goes on, and says so: three outputs say nothing, one header is Latin-1.
+    assert main([*folders, "--tolerant"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].split(",")[2] == "0.400"
+    assert "taken as all 0 where the official evaluator stops: 3 outputs" in captured.err
+
+
+def test_labels_are_read_by_lines_as_python_reads_a_text_file(tmp_path):
+    for name, header, names in (
+        ("CRLF", b"A 12\r\n#Dx: 164889003\r\n", {"AF"}),
+        ("CR", b"A 12\r#Dx: 164889003\r#Sex: F", {"AF"}),
+        # No end of a line for Python's files, though str.splitlines takes them for one.
+        ("form_feed", b"A 12\n#Sex: F\x0c#Dx: 164889003\n", set()),
+        ("next_line", b"A 12\n#Age: 1\xc2\x85#Dx: 164889003\n", set()),
+        ("two_lines", b"A 12\n#Dx: 164889003\n#Dx: 426783006\n", {"AF", "NSR"}),
+        ("two_colons", b"A 12\n#Dx: 164889003: 426783006\n", {"AF"}),
+        ("another_word", b"A 12\n#Dxx: 164889003\n", {"AF"}),
+        ("byte_order_mark", b"\xef\xbb\xbf#Dx: 164889003\n", set()),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        loaded = load(*map(Path, _folder(folder, A=(header, None))))
+        assert _names(loaded.labels[0]) == names, name
 
 
 def test_odd_headers_are_all_read_by_the_tolerant_reader(odd_headers):

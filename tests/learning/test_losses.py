@@ -119,3 +119,19 @@ def test_extreme_logits_give_finite_losses_and_gradients(loss):
     labels = jnp.asarray([[0.0, 0.0, 1.0, 1.0]])
     value, gradient = jax.value_and_grad(loss)(logits, labels)
     assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("gamma_negative", [0.0, 0.5, 1.0, 4.0])
+def test_the_asymmetric_loss_has_the_gradient_of_its_authors_for_every_gamma(gamma_negative, x64):
+    logits = jnp.asarray([[-9.0, -3.0, -2.0, 0.5, 2.0], [-9.0, -3.0, -2.0, 0.5, 2.0]])
+    labels = jnp.asarray([[0.0] * 5, [1.0] * 5])
+    loss = functools.partial(
+        losses.asymmetric_with_logits, gamma_positive=1.0, gamma_negative=gamma_negative
+    )
+    gradient = np.asarray(jax.grad(loss)(logits, labels)) * labels.size
+    p = np.asarray(jax.nn.sigmoid(logits[0]))
+    # The factor in front of each logarithm is a constant; below the margin nothing is left.
+    shifted = p - 0.05
+    of_negatives = np.where(shifted > 0, abs(shifted) ** gamma_negative, 0) * p * (1 - p)
+    np.testing.assert_allclose(gradient[0], of_negatives / (1 - shifted), rtol=1e-12)
+    np.testing.assert_allclose(gradient[1], -(1 - p) * (1 - p), rtol=1e-12)
