@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
     # statistics and the loss stay float32.
     config.model.dtype = "float32"
     # Whether the backward pass computes activations anew instead of keeping them: about half
-    # the memory for a third more arithmetic (docs/memory.md).
+    # the memory for a third more arithmetic (docs/performance.md).
     config.model.remat = False
 
     config.data = ConfigDict()
