@@ -71,13 +71,11 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     """Imports what the mode needs, and no more: --help and a wrong flag answer at once."""
-    from resunet_lc_jax.runs import workdir as runs
-
     if _MODE.value == "train":
-        runs.require_records(_CONFIG.value)
+        config = _given_config()
         from resunet_lc_jax.train import train
 
-        return train(_CONFIG.value, _path(_WORKDIR))
+        return train(config, _path(_WORKDIR))
     if _MODE.value == "compare":
         from resunet_lc_jax.compare import compare
 
@@ -87,13 +85,13 @@ def _run() -> int:
     if _MODE.value == "import_torch":
         from resunet_lc_jax.exchange import import_torch
 
-        import_torch(_CONFIG.value, _path(_WORKDIR), _path(_TORCH))
+        import_torch(_given_config(), _path(_WORKDIR), _path(_TORCH))
         return 0
     if _MODE.value == "crossvalidate":
-        runs.require_records(_CONFIG.value)
+        config = _given_config()
         from resunet_lc_jax.crossvalidate import crossvalidate
 
-        return crossvalidate(_CONFIG.value, _path(_WORKDIR), _numbers(_FOLDS))
+        return crossvalidate(config, _path(_WORKDIR), _numbers(_FOLDS))
     if _MODE.value in ("evaluate", "predict"):
         from resunet_lc_jax import ensemble
 
@@ -133,11 +131,24 @@ def _run() -> int:
 
 def _config_of(run: Path) -> ConfigDict:
     """A run's config with the overrides of this command."""
-    from resunet_lc_jax.runs.workdir import load_config
+    from resunet_lc_jax.runs.config import load_for_use
 
-    config = load_config(run, _CONFIG.value)
-    config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
-    return config
+    changes = config_flags.get_override_values(flags.FLAGS["config"])
+    return load_for_use(run, _CONFIG.value, changes, say=_say)
+
+
+def _given_config() -> ConfigDict:
+    """The config of the command line, checked before minutes are spent."""
+    from resunet_lc_jax.runs.config import check_config, check_files
+
+    check_config(_CONFIG.value)
+    if _MODE.value != "import_torch":
+        check_files(_CONFIG.value)
+    return _CONFIG.value
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _ensemble() -> Any:

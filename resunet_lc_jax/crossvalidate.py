@@ -10,7 +10,8 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import publish
 from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
-from resunet_lc_jax.runs.workdir import configure_jax, hold, load_config, write_json
+from resunet_lc_jax.runs.config import load_config
+from resunet_lc_jax.runs.workdir import configure_jax, hold, write_json
 from resunet_lc_jax.train import train
 from tfds_physionet.build_plan import NUM_FOLDS
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from resunet_lc_jax.data import stream
 from resunet_lc_jax.data.selection import Split, check_unseen
 from resunet_lc_jax.data.sources import open_records
-from resunet_lc_jax.data.windows import score_records, window_starts
+from resunet_lc_jax.data.windows import score_records
 from resunet_lc_jax.devices import hosts, parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.measures import figures, metrics, report, thresholds
@@ -125,7 +125,7 @@ def validate(
         builder,
         records,
         score_batch,
-        windows="random" if config.eval.crop == "random" else "first",
+        windows="random" if config.eval.windows == "random" else "first",
     )
     clipped = np.clip(split.scores.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.mean(np.where(split.labels, np.log(clipped), np.log1p(-clipped)))
@@ -251,26 +251,8 @@ def score_stored_run(config: ConfigDict, workdir: Path, *splits: str) -> ScoredR
     for records in chosen:
         check_unseen(workdir / "splits.csv", records)
     run = load_run(workdir, config)
-    score_batch, windows = score_run(run), record_windows(config)
+    score_batch, windows = score_run(run), config.eval.windows
     scored = tuple(
         score_split(config, builder, records, score_batch, windows=windows) for records in chosen
     )
     return ScoredRun(scored, run.thresholds, run.step, selection.notes)
-
-
-def check_evaluation(config: ConfigDict) -> None:
-    """Raises ValueError if `config.eval` names something that there is not."""
-    window_starts(1, 1, record_windows(config))
-    if config.eval.thresholds not in thresholds.METHODS:
-        raise ValueError(
-            f"config.eval.thresholds is {config.eval.thresholds!r}; "
-            f"choose one of {', '.join(thresholds.METHODS)}"
-        )
-
-
-def record_windows(config: ConfigDict) -> str:
-    """How thresholds, evaluation and prediction cut a record; see `windows.window_starts`."""
-    choices = {"fixed": config.eval.windows, "random": "random"}
-    if config.eval.crop not in choices:
-        raise ValueError(f"config.eval.crop is {config.eval.crop!r}; choose 'fixed' or 'random'")
-    return choices[config.eval.crop]

@@ -17,11 +17,11 @@ from resunet_lc_jax.learning.state import TrainState, create_state
 from resunet_lc_jax.pytorch import weights
 from resunet_lc_jax.pytorch.names import canonical
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.workdir import (
     build_model,
     hold,
     initial_variables,
-    load_config,
     load_run,
     open_checkpoints,
     write_json,

@@ -16,11 +16,12 @@ from resunet_lc_jax.data import stream
 from resunet_lc_jax.data.selection import Selection
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.devices import parallel
-from resunet_lc_jax.evaluate import ScoreBatch, check_evaluation, compile_scoring
+from resunet_lc_jax.evaluate import ScoreBatch, compile_scoring
 from resunet_lc_jax.exchange import first_variables
 from resunet_lc_jax.learning import steps
-from resunet_lc_jax.learning.recipe import Recipe, check_recipe, create_recipe
+from resunet_lc_jax.learning.recipe import Recipe, create_recipe
 from resunet_lc_jax.learning.state import TrainState, create_state
+from resunet_lc_jax.runs.config import check_config
 from resunet_lc_jax.runs.workdir import build_model, initial_variables
 
 
@@ -53,6 +54,7 @@ def plan_job(config: ConfigDict) -> Job:
     Raises:
       ValueError: They do not fit; the message names the field and what to change.
     """
+    check_config(config)
     devices = parallel.choose_devices(config.parallel.mode)
     parallel.check_batch_size(
         devices,
@@ -62,10 +64,6 @@ def plan_job(config: ConfigDict) -> Job:
     )
     parallel.check_batch_size(devices, config.eval.batch_size, name="config.eval.batch_size")
     _statistics_axis(config, devices)
-    check_evaluation(config)
-    check_recipe(config)
-    stream.variant(config.data.variant)
-    stream.lead_rows(config.data.leads)
     model = build_model(config)
     jax.eval_shape(partial(initial_variables, config, model))  # a length that does not fit
     builder, selection = open_records(config.data)

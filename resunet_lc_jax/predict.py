@@ -15,7 +15,7 @@ from tqdm import tqdm
 from resunet_lc_jax.data import stream
 from resunet_lc_jax.data.windows import score_records
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.evaluate import ScoreBatch, record_windows, score_run
+from resunet_lc_jax.evaluate import ScoreBatch, score_run
 from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
 from resunet_lc_jax.runs.workdir import Run, configure_jax, load_run
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
@@ -72,7 +72,7 @@ def score_headers(
         batch_size=config.eval.batch_size,
         length=config.data.length,
         rows=stream.lead_rows(config.data.leads),
-        windows=record_windows(config),
+        windows=config.eval.windows,
         pad=config.data.pad,
         seed=config.seed,
     )

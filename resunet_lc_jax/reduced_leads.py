@@ -12,7 +12,7 @@ from resunet_lc_jax.data.lead_sets import lead_mask
 from resunet_lc_jax.data.selection import check_unseen
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.evaluate import ScoreBatch, decide, record_windows, score_run, score_split
+from resunet_lc_jax.evaluate import ScoreBatch, decide, score_run, score_split
 from resunet_lc_jax.measures import report, thresholds
 from resunet_lc_jax.runs import provenance
 from resunet_lc_jax.runs.workdir import configure_jax, load_run, write_json
@@ -49,7 +49,7 @@ def evaluate_leads(
     records, validation = selection.split(split), selection.split("validation")
     check_unseen(workdir / "splits.csv", records)
     run = load_run(workdir, config)
-    score_batch, windows = score_run(run), record_windows(config)
+    score_batch, windows = score_run(run), config.eval.windows
     reports = {}
     for size, mask in masks.items():
         score = partial(score_with_leads, score_batch, mask)

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
-from resunet_lc_jax.learning.recipe import check_recipe
+from resunet_lc_jax.runs.config import check_config
 from resunet_lc_jax.runs.workdir import build_model, initial_variables
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -46,11 +46,11 @@ def test_there_is_a_config_for_each_row_of_the_papers_table() -> None:
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_a_config_has_the_defaults_knobs_and_a_recipe_that_fits(name: str) -> None:
+def test_a_config_has_the_defaults_knobs_and_values_that_fit(name: str) -> None:
     config = _config(name)
     assert set(_knobs(config)) == set(_knobs(default.get_config()))
     assert config.is_locked
-    check_recipe(config)
+    check_config(config)
 
 
 @pytest.mark.parametrize("name", _PARAMETERS)

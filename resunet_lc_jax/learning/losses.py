@@ -163,8 +163,6 @@ def isibrno(
     labels: jax.Array,
     *,
     batch_size: int,
-    challenge_weight: float = 1.0,
-    sparsity_weight: float = 1.0,
     pos_weight: jax.Array | np.ndarray | None = None,
     mask: jax.Array | None = None,
     weights: jax.Array | None = None,
@@ -180,8 +178,6 @@ def isibrno(
       scores: [B, 26], the second head's probabilities.
       labels: [B, 26] 0 to 1.
       batch_size: Examples in the global batch.
-      challenge_weight: Of the soft score.
-      sparsity_weight: Of the sparsity.
       pos_weight: [26], see `bce_with_logits`.
       mask: [B], see `masked_mean`.
       weights: [B, 26], see `masked_mean`; in the soft score a 0 counts as never decided.
@@ -193,4 +189,4 @@ def isibrno(
     rewards = masked_mean(soft_challenge_rewards(decided, labels)[:, None], mask)
     entropy = bce_with_logits(logits, labels, pos_weight=pos_weight, mask=mask, weights=weights)
     undecided = sparsity(scores, mask=mask, weights=weights)
-    return entropy - challenge_weight * batch_size * rewards + sparsity_weight * undecided
+    return entropy - batch_size * rewards + undecided

@@ -131,8 +131,6 @@ def create_loss(config: ConfigDict, *, labels: np.ndarray, databases: np.ndarray
         "isibrno": partial(
             losses.isibrno,
             batch_size=config.train.batch_size,
-            challenge_weight=config.loss.challenge_weight,
-            sparsity_weight=config.loss.sparsity_weight,
             pos_weight=weights,
         ),
     }

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -88,21 +87,8 @@ def best_f1(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return values
 
 
-def best_f1_on_grid(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The best F1 of each class over 0, 0.01, .. 1, the lowest of equal ones.
-
-    Args:
-      labels: [N, 26] bool.
-      scores: [N, 26].
-
-    Returns:
-      [26] float64.
-    """
-    return np.where(labels.any(axis=0), _best_on_grid(labels, scores, side="left"), DEFAULT)
-
-
 def reference_rule(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The published rule: as `best_f1_on_grid`, but scores > threshold count in the search.
+    """The published rule: the best F1 of scores > threshold over 0, 0.01, .. 1, the lowest.
 
     Decisions are scores >= threshold there, too, so a score that lies on the grid is decided
     otherwise than it was counted. A class whose F1 is 0 throughout gets 0: always positive.
@@ -114,19 +100,12 @@ def reference_rule(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Returns:
       [26] float64.
     """
-    return _best_on_grid(labels, scores, side="right")
-
-
-def _best_on_grid(
-    labels: np.ndarray, scores: np.ndarray, *, side: Literal["left", "right"]
-) -> np.ndarray:
-    """The search; side: whether a score equal to a threshold is above it ('left') or not."""
     grid = np.arange(101) / 100
     values = np.zeros(labels.shape[1])
     for k in range(labels.shape[1]):
         column, positive = np.sort(scores[:, k]), np.sort(scores[labels[:, k], k])
-        found = len(positive) - np.searchsorted(positive, grid, side)
-        taken = len(column) - np.searchsorted(column, grid, side)
+        found = len(positive) - np.searchsorted(positive, grid, "right")
+        taken = len(column) - np.searchsorted(column, grid, "right")
         values[k] = grid[np.argmax(2 * found / np.maximum(taken + len(positive), 1))]
     return values
 
@@ -198,7 +177,6 @@ def _just_below(ascending: np.ndarray, below: int) -> float:
 
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "f1": best_f1,
-    "f1_grid": best_f1_on_grid,
     "reference": reference_rule,
     "challenge": best_challenge_metric,
     "fixed": fixed,

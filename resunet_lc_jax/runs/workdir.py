@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,31 +21,9 @@ from resunet_lc_jax.learning.state import init_variables
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.models import Network, create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.config import check_resumable, store_config
 from tfds_physionet.diagnoses import NUM_CLASSES
 from tfds_physionet.files import replacing
-
-NO_RECORDS = """no records were given. Either train on the Challenge's own:
-  python -m tfds_physionet.prepare --download --data_dir=DIR     fetches them (about 6 GB), then
-  python main.py --config=configs/default.py --config.data.records=DIR --workdir=W
-or see everything work on embedded simulated records, in minutes:
-  python main.py --config=configs/quickstart.py --workdir=W"""
-
-CHANGEABLE = (
-    "compilation_cache",
-    "data.data_dir",
-    "data.workers",
-    "eval.batch_size",
-    "train.epochs",
-    "train.steps",
-    "train.log_every_steps",
-    "train.checkpoint_every_steps",
-    "train.skip_not_finite",
-    "model.remat",
-    "parallel.mode",
-)
-"""Fields that a run may be taken up again with another value of."""
-
-_OF_ONE_START = ("coordinator", "num_processes", "process_id")  # of config.parallel
 
 
 @dataclass(frozen=True)
@@ -65,12 +43,6 @@ class Run:
     variables: dict[str, Any]
     step: int
     thresholds: Thresholds
-
-
-def require_records(config: ConfigDict) -> None:
-    """Raises ValueError, with the ways on, if the config names no records."""
-    if config.data.records is None:
-        raise ValueError(NO_RECORDS)
 
 
 def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
@@ -126,13 +98,13 @@ def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
 
     Raises:
       BlockingIOError: Another process is writing the folder; the message names it.
-      ValueError: The folder holds a run whose config differs in more than `CHANGEABLE`.
+      ValueError: The folder holds a run whose config differs in more than may change.
     """
     if not hosts.is_main():
         hosts.wait("workdir")
         yield
         return
-    _check_config(workdir, config)
+    check_resumable(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / "lock").open("a+") as file:
         try:
@@ -146,50 +118,10 @@ def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}\n")
         file.flush()
-        write_json(workdir / "config.json", config.to_dict())
+        store_config(workdir, config)
         hosts.wait("workdir")
         yield
         file.truncate(0)
-
-
-def _check_config(workdir: Path, config: ConfigDict) -> None:
-    path = workdir / "config.json"
-    if path.is_file():
-        stored, given = _flatten(load_config(workdir, config)), _flatten(config)
-        changeable = set(CHANGEABLE)
-        if stored["data.records"] is None:  # imported weights: no records were needed
-            changeable.add("data.records")
-        differing = [k for k in given if stored.get(k) != given[k] and k not in changeable]
-        if differing:
-            listing = ", ".join(f"{k} ({stored.get(k)!r} there)" for k in differing)
-            raise ValueError(
-                f"{workdir} holds a run of another config: {listing}; "
-                "give the same values or another --workdir"
-            )
-
-
-def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:
-    """Reads a run's config; knobs that it does not know yet keep their default.
-
-    So do those that say which processes there were: they were of one start of the run.
-
-    Args:
-      workdir: The run's folder.
-      default: configs/default.py's config.
-
-    Raises:
-      FileNotFoundError: There is no run in the folder.
-    """
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{workdir} holds no run: there is no {path.name} in it")
-    config = default.copy_and_resolve_references()
-    stored = json.loads(path.read_text())
-    for name in _OF_ONE_START:
-        stored.get("parallel", {}).pop(name, None)
-    with config.unlocked():
-        config.update(_with_tuples(stored))
-    return config
 
 
 def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> Run:
@@ -197,7 +129,7 @@ def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> 
 
     Args:
       workdir: The run's folder.
-      config: Its config, from `load_config`.
+      config: Its config, from `config.load_config`.
       checkpoint: 'best' or 'latest'.
 
     Raises:
@@ -236,23 +168,3 @@ def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file, whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(value, indent=2) + "\n")
-
-
-def _flatten(config: ConfigDict) -> dict[str, Any]:
-    def items(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        flat: dict[str, Any] = {}
-        for name, value in values.items():
-            if isinstance(value, Mapping):
-                flat |= items(value, f"{prefix}{name}.")
-            else:
-                flat[prefix + name] = value
-        return flat
-
-    return items(config.to_dict(), "")
-
-
-def _with_tuples(values: Any) -> Any:
-    """JSON knows lists only; the configs hold tuples."""
-    if isinstance(values, dict):
-        return {k: _with_tuples(v) for k, v in values.items()}
-    return tuple(values) if isinstance(values, list) else values

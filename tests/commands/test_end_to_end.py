@@ -23,8 +23,9 @@ from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
 from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.predict import predict
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.metrics_log import read_metrics
-from resunet_lc_jax.runs.workdir import load_config, load_run
+from resunet_lc_jax.runs.workdir import load_run
 from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import CLASS_NAMES
 
@@ -200,7 +201,7 @@ def test_a_folder_without_a_run_is_named(config: ConfigDict, tmp_path: Path) -> 
         ({"data.leads": ("I", "V9")}, "config.data.leads"),
         ({"train.optimizer": "rmsprop"}, "choose 'adam' or 'sgd'"),
         ({"eval.windows": "some"}, "choose 'all', 'first' or 'random'"),
-        ({"eval.thresholds": "best"}, "choose one of f1"),
+        ({"eval.thresholds": "best"}, "choose 'f1', 'reference', 'challenge' or 'fixed'"),
         ({"parallel.batch_statistics": "none"}, "choose 'global' or 'device'"),
         (
             {"parallel.batch_statistics": "device", "parallel.mode": "jit"},

@@ -17,7 +17,7 @@ from configs import default
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import score_stored_run
 from resunet_lc_jax.measures.predictions import load_predictions
-from resunet_lc_jax.runs.workdir import load_config
+from resunet_lc_jax.runs.config import load_config
 
 
 def _free_port() -> int:

@@ -12,7 +12,8 @@ import pytest
 
 from configs import default
 from resunet_lc_jax.runs import provenance
-from resunet_lc_jax.runs.workdir import hold, load_config, open_checkpoints
+from resunet_lc_jax.runs.config import load_config
+from resunet_lc_jax.runs.workdir import hold, open_checkpoints
 
 _HOLDER = """
 import sys, time

@@ -18,7 +18,8 @@ from configs import default
 from resunet_lc_jax.exchange import create_template
 from resunet_lc_jax.learning.state import TrainState
 from resunet_lc_jax.runs.checkpoints import Checkpoints
-from resunet_lc_jax.runs.workdir import build_model, load_config
+from resunet_lc_jax.runs.config import load_config
+from resunet_lc_jax.runs.workdir import build_model
 
 pytestmark = pytest.mark.slow
 
