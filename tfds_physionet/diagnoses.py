@@ -85,6 +85,9 @@ ANNOTATED = np.array([[mark == "x" for mark in marks] for *_, marks in _TABLE])
 # Words that stand for codes in early releases of the sources, beside the abbreviations themselves.
 _WORDS = {"normal": "NSR", "i-avb": "IAVB", "clbbb": "LBBB", "crbbb": "RBBB"}
 _WORDS |= {"svpb": "PAC", "vpb": "PVC"} | {name.lower(): name for name in CLASS_NAMES}
+_WORDS |= {diagnosis.name.lower(): diagnosis.abbreviation for diagnosis in DIAGNOSES}
+# ST depression and elevation, of CPSC 2018: known, and not scored.
+_UNSCORED_WORDS = ("std", "ste")
 _INDEX = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}
 _INDEX |= {word: CLASS_NAMES.index(name) for word, name in _WORDS.items()}
 
@@ -116,9 +119,20 @@ def class_index(code: str) -> int | None:
     """Returns the class of a diagnosis, or None where the Challenge does not score it.
 
     Args:
-        code: A SNOMED CT code, or a word of the early releases ('RBBB', 'Normal'; any case).
+        code: A SNOMED CT code, a word of the early releases ('RBBB', 'Normal') or a class's name;
+            in any case.
     """
     return _INDEX.get(code.strip().lower())
+
+
+def is_code(word: str) -> bool:
+    """Returns whether a word has the form of a SNOMED CT code: 6 to 18 digits."""
+    return word.isascii() and word.isdigit() and 6 <= len(word) <= 18
+
+
+def is_known(word: str) -> bool:
+    """Returns whether a diagnosis is a SNOMED CT code, scored or not, or a word that is known."""
+    return is_code(word) or class_index(word) is not None or word.lower() in _UNSCORED_WORDS
 
 
 def encode(codes: Iterable[str]) -> np.ndarray:

@@ -1,33 +1,23 @@
-"""Parses WFDB headers as the Challenge and its early releases write them.
+"""Parses WFDB headers as the Challenge, its early releases and other sources write them.
 
 Header quirks are dealt with here and nowhere else; `records` reads the samples that they describe.
 """
 
 import math
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tfds_physionet.diagnoses import DATABASES
+from tfds_physionet import annotations
+from tfds_physionet.channels import Channel, choose_channels, parse_channel
+from tfds_physionet.databases import database_of
+from tfds_physionet.errors import RecordError, beside, read_file
+from tfds_physionet.header_text import sort_lines, split_fields, split_lines, to_count, to_number
 
-
-class RecordError(ValueError):
-    """A record that can't be used.
-
-    Attributes:
-        path: The file at fault.
-        field: What of it is at fault.
-        reason: Why, with the value.
-    """
-
-    def __init__(self, path: Path, field: str, reason: str) -> None:
-        """Composes the one-line message."""
-        super().__init__(f"{path}: {field}: {reason}")
-        self.path, self.field, self.reason = path, field, reason
-
-    def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
-        """Keeps the three parts when it travels between processes."""
-        return RecordError, (self.path, self.field, self.reason)
+_LARGEST_HEADER = 1 << 22
+_DEFAULT_RATE = 250.0  # header(5)
+_RATES = (10.0, 1e5)
+"""Sampling rates in Hz that an ECG may have: below, no QRS is seen; above, nothing samples one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,9 +32,12 @@ class RecordHeader:
         leads: Names as written.
         gains: ADC units per mV, one a lead.
         baselines: ADC value of 0 mV, one a lead.
-        codes: Diagnoses as written (SNOMED CT codes, words in early releases), each once.
+        codes: Diagnoses (SNOMED CT codes, words in early releases), each once.
+        unread_diagnoses: Those of them that are neither SNOMED CT codes nor known words.
         age: In years; nan where unknown.
         sex: 'male', 'female' or 'unknown'.
+        patient: Whose record it is; '' where unknown.
+        remarks: What a user should know though the record is used, one sentence each.
     """
 
     record_id: str
@@ -55,133 +48,159 @@ class RecordHeader:
     gains: tuple[float, ...]
     baselines: tuple[float, ...]
     codes: tuple[str, ...] = ()
+    unread_diagnoses: tuple[str, ...] = ()
     age: float = math.nan
     sex: str = "unknown"
+    patient: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Where the samples lie: one entry a lead, and the length where the header gives it."""
+    """Where the samples lie.
 
-    files: tuple[str, ...]
-    formats: tuple[str, ...]
-    num_samples: int | None
+    Attributes:
+        channels: All signal lines.
+        kept: Rows of those that are the record's leads.
+        samples_per_frame: Of the record: its sampling rate by the frame rate.
+        num_frames: None where the header does not say.
+        segments: (record name, or '~' for a gap; frames) in turn, of a record in segments, whose
+            other fields are those of the first segment.
+    """
+
+    channels: tuple[Channel, ...]
+    kept: tuple[int, ...]
+    samples_per_frame: int
+    num_frames: int | None
+    segments: tuple[tuple[str, int], ...] = ()
 
 
-def parse_header(path: Path) -> tuple[RecordHeader, Storage]:
-    """Parses a header (format: WFDB Applications Guide, header(5)), taking what releases hold."""
-    try:
-        # Latin-1 takes any byte; what matters is ASCII.
-        lines = [line.strip() for line in path.read_text("latin-1").splitlines()]
-    except OSError as error:
-        raise RecordError(path, "header", f"can't be read ({error.strerror})") from error
-    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    lines = [line for line in lines if line and not line.startswith("#")]
+@dataclass(frozen=True)
+class _RecordLine:
+    num_segments: int | None
+    num_channels: int
+    frame_rate: float
+    num_frames: int | None
+    remarks: tuple[str, ...]
+
+
+def parse_header(path: Path, root: Path | None = None) -> tuple[RecordHeader, Storage]:
+    """Parses a header (format: WFDB Applications Guide, header(5)), taking what releases hold.
+
+    Raises:
+        RecordError: It can't be read, or is not a header of a record with an ECG.
+    """
+    lines, comments = sort_lines(split_lines(read_file(path, "header", _LARGEST_HEADER)))
     if not lines:
         raise RecordError(path, "header", "it has no record line")
-    num_leads, sampling_rate, num_samples = _record_line(path, lines[0])
-    if len(lines) - 1 != num_leads:
-        reason = f"the record line says {num_leads}, {len(lines) - 1} follow"
+    first = _record_line(path, lines[0], lines[1:])
+    if first.num_segments is not None:
+        return _parse_segments(path, root, first, lines[1:], comments)
+    if len(lines) - 1 < first.num_channels:
+        reason = f"the record line says {first.num_channels}, {len(lines) - 1} follow"
         raise RecordError(path, "number of leads", reason)
-    leads = [_signal_line(path, line) for line in lines[1:]]
-    columns = tuple(zip(*leads, strict=True))
-    files, formats, gains, baselines, names = columns
+    remarks = list(first.remarks)
+    if len(lines) - 1 > first.num_channels:
+        remarks.append(f"{len(lines) - 1} signal lines; the record line says {first.num_channels}")
+    channels = tuple(
+        parse_channel(path, line, row) for row, line in enumerate(lines[1 : first.num_channels + 1])
+    )
+    kept, per_frame, notes = choose_channels(path, channels, first.frame_rate)
+    remarks += notes
+    rate = first.frame_rate * per_frame
+    if not _RATES[0] <= rate <= _RATES[1]:
+        reason = f"{rate:g} Hz; an ECG has {_RATES[0]:g} to {_RATES[1]:g} Hz"
+        raise RecordError(path, "sampling rate", reason)
+    codes, unread = annotations.diagnoses(comments)
     header = RecordHeader(
         record_id=path.stem,
         path=path,
-        database=_database(path),
-        sampling_rate=sampling_rate,
-        leads=names,
-        gains=gains,
-        baselines=baselines,
-        codes=_codes(comments),
-        age=_age(comments),
-        sex=_sex(comments),
+        database=database_of(path, root),
+        sampling_rate=rate,
+        leads=tuple(channels[row].name for row in kept),
+        gains=tuple(channels[row].gain for row in kept),
+        baselines=tuple(channels[row].baseline for row in kept),
+        codes=codes,
+        unread_diagnoses=unread,
+        age=annotations.age(comments),
+        sex=annotations.sex(comments),
+        patient=annotations.patient(comments),
+        remarks=tuple(remarks),
     )
-    return header, Storage(files, formats, num_samples)
+    return header, Storage(channels, kept, per_frame, first.num_frames)
 
 
-def _record_line(path: Path, line: str) -> tuple[int, float, int | None]:
-    """Returns (number of leads, Hz, samples a lead or None) of 'name leads Hz samples ...'."""
-    fields = line.split()
-    if "/" in fields[0]:
-        raise RecordError(path, "record line", "records of several segments are not supported")
-    # The rate may carry a counter frequency: 500/1000(0).
-    match = re.fullmatch(
-        r"\S+ (\d+) (\d*\.?\d+(?:e\+?\d+)?)(?:/\S*)?(?: (\d+))?(?: .*)?", " ".join(fields)
-    )
-    if match is None:
-        raise RecordError(path, "record line", f"{line!r} is not 'name leads Hz samples'")
-    num_leads, rate, length = int(match[1]), float(match[2]), match[3]
-    if num_leads == 0:
+def _record_line(path: Path, line: str, others: Sequence[str]) -> _RecordLine:
+    """Parses 'name leads Hz samples ...'; `others` are the lines that follow."""
+    name, *fields = split_fields(line, 5)
+    num_channels = to_count(fields[0]) if fields else None
+    if num_channels is None or num_channels < 0:
+        raise RecordError(path, "record line", f"{line[:80]!r} is not 'name leads Hz samples'")
+    # A name may hold a folder: only where what follows lists segments is '/2' their number.
+    segments = to_count(name.rpartition("/")[2]) if "/" in name else None
+    if segments and any(len(split_fields(other)) != 2 for other in others[:segments]):
+        segments = None
+    if num_channels == 0:
         raise RecordError(path, "number of leads", "0")
-    if not 0 < rate < math.inf:
-        raise RecordError(path, "sampling rate", f"{match[2]} Hz")
+    remarks = []
+    rate = _DEFAULT_RATE
+    if len(fields) > 1:
+        # The rate may carry a counter frequency: 500/1000(0).
+        rate = to_number(fields[1].partition("/")[0])
+    else:
+        remarks.append(f"no sampling rate is given; {_DEFAULT_RATE:g} Hz is WFDB's default")
+    if not rate > 0:
+        raise RecordError(path, "sampling rate", f"{fields[1][:40]!r} Hz")
+    num_frames = to_count(fields[2]) if len(fields) > 2 else 0
+    if num_frames is None or num_frames < 0:
+        raise RecordError(path, "number of samples", f"{fields[2][:40]!r}")
     # WFDB takes a length of 0 for 'unknown'.
-    return num_leads, rate, int(length) or None if length else None
+    return _RecordLine(segments or None, num_channels, rate, num_frames or None, tuple(remarks))
 
 
-# 1000/mV, 1000.0(0)/mv, 200; the unit defaults to mV and the baseline to the ADC zero.
-_GAIN = re.compile(r"(-?\d*\.?\d+(?:e[+-]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?", re.IGNORECASE)
-_ADC_PER_MV = {"mv": 1.0, "uv": 1e3, "µv": 1e3, "v": 1e-3, "nv": 1e6}
+def _parse_segments(
+    path: Path, root: Path | None, first: _RecordLine, lines: Sequence[str], comments: list[str]
+) -> tuple[RecordHeader, Storage]:
+    """Parses the header of a record in segments of a fixed layout."""
+    segments = []
+    for line in lines[: first.num_segments]:
+        name, _, length = line.partition(" ")
+        num_frames = to_count(length.strip())
+        if num_frames is None or num_frames < 0:
+            raise RecordError(path, "segment line", f"{line[:80]!r} is not 'name samples'")
+        segments.append((name, num_frames))
+    if len(segments) != first.num_segments or segments[0][1] == 0:
+        reason = "its layout varies or is not complete; segments of one fixed layout are read"
+        raise RecordError(path, "segments", reason)
+    total = sum(num_frames for _, num_frames in segments)
+    if first.num_frames not in (None, total):
+        reason = f"the record line says {first.num_frames}, its segments have {total}"
+        raise RecordError(path, "number of samples", reason)
+    name = next((name for name, _ in segments if name != "~"), "")
+    if not name:
+        raise RecordError(path, "segments", "each is a gap")
+    header, storage = parse_header(segment_path(path, name))
+    if storage.segments:
+        raise RecordError(path, "segments", f"{name} has segments of its own")
+    if header.sampling_rate != first.frame_rate * storage.samples_per_frame:
+        raise RecordError(path, "sampling rate", f"{first.frame_rate:g} Hz, another than {name}'s")
+    codes, unread = annotations.diagnoses(comments)
+    age, sex = annotations.age(comments), annotations.sex(comments)
+    header = replace(
+        header,
+        record_id=path.stem,
+        path=path,
+        database=database_of(path, root),
+        codes=codes or header.codes,
+        unread_diagnoses=unread if codes else header.unread_diagnoses,
+        age=header.age if math.isnan(age) else age,
+        sex=header.sex if sex == "unknown" else sex,
+        patient=annotations.patient(comments) or header.patient,
+        remarks=(*first.remarks, *header.remarks),
+    )
+    return header, replace(storage, num_frames=total, segments=tuple(segments))
 
 
-def _signal_line(path: Path, line: str) -> tuple[str, str, float, float, str]:
-    """Returns (file, format, ADC units per mV, baseline, lead name) of a signal line."""
-    fields = line.split(maxsplit=8)
-    if len(fields) < 9:
-        raise RecordError(path, "signal line", f"{line!r} has no lead name in its ninth field")
-    file, form, gain, _, zero, *_, name = fields
-    match = _GAIN.fullmatch(gain)
-    if match is None:
-        raise RecordError(path, "gain", f"{gain!r} is not 'ADC units/mV'")
-    factor = _ADC_PER_MV.get((match[3] or "mV").lower())
-    if factor is None:
-        raise RecordError(path, "gain", f"{gain!r} is not in a unit of voltage")
-    try:
-        baseline = float(zero if match[2] is None else match[2])
-    except ValueError as error:
-        raise RecordError(path, "ADC zero", f"{zero!r} is not a number") from error
-    # WFDB: a gain of 0 means that none was measured; 200 is its default.
-    return file, form, (float(match[1]) or 200.0) * factor, baseline, name.strip()
-
-
-def _values(comments: list[str], key: str) -> list[str]:
-    return [line[len(key) + 1 :] for line in comments if line.lower().startswith(f"{key}:")]
-
-
-def _codes(comments: list[str]) -> tuple[str, ...]:
-    words = (word.strip() for text in _values(comments, "dx") for word in text.split(","))
-    return tuple(dict.fromkeys(word for word in words if word.lower() not in ("", "nan")))
-
-
-def _age(comments: list[str]) -> float:
-    try:
-        age = float("".join(_values(comments, "age")[:1]))
-    except ValueError:
-        return math.nan
-    return age if math.isfinite(age) else math.nan
-
-
-def _sex(comments: list[str]) -> str:
-    word = "".join(_values(comments, "sex")[:1]).strip().lower()
-    return {"m": "male", "male": "male", "f": "female", "female": "female"}.get(word, "unknown")
-
-
-_PREFIXES = {"A": "cpsc_2018", "Q": "cpsc_2018_extra", "I": "st_petersburg_incart", "S": "ptb"}
-_PREFIXES |= {"HR": "ptb-xl", "E": "georgia"}
-
-
-def _database(path: Path) -> str:
-    """Names the source: by folder where that tells, else by the Challenge's naming of records."""
-    folders = [name for name in path.absolute().parent.parts if not re.fullmatch(r"g\d+", name)]
-    for known in reversed(folders):
-        if known in DATABASES:
-            return known
-    if "training" in folders[:-1]:
-        return folders[len(folders) - folders[::-1].index("training")]
-    if match := re.fullmatch(r"(A|Q|I|S|E)\d{4,5}|(HR|JS)(\d{5})", path.stem):
-        if match[2] == "JS":
-            return "chapman_shaoxing" if int(match[3]) <= 10646 else "ningbo"
-        return _PREFIXES[match[1] or match[2]]
-    return folders[-1] if len(folders) > 1 else "unknown"
+def segment_path(path: Path, name: str) -> Path:
+    """Returns the header of a segment, which lies beside that of its record."""
+    return beside(path, f"{name}.hea", "segments")

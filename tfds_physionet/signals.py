@@ -5,17 +5,19 @@ sample is missing, is taken on the device (`z_score` is the NumPy form).
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.signal
 
+from tfds_physionet import resampling
+from tfds_physionet.leads import STANDARD_LEADS, derivation, lead_rows
+from tfds_physionet.mapping import pieces
 from tfds_physionet.records import MISSING, EcgRecord, RecordError
 
-STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-
-# Einthoven and Goldberger: each limb lead in mV as weights of I and II.
-_DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+__all__ = ["STANDARD_LEADS", "PreparedSignal", "derived_leads", "prepare"]
+__all__ += ["signal_hash", "standard_leads", "z_score"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class PreparedSignal:
         lead_std: float32 [L], population standard deviation + 1e-8; 1 for an absent lead.
         lead_present: bool [L].
         sampling_rate: In Hz.
+        leads_derived: Names of the leads that were derived from others.
     """
 
     signal: np.ndarray
@@ -35,46 +38,82 @@ class PreparedSignal:
     lead_std: np.ndarray
     lead_present: np.ndarray
     sampling_rate: float
+    leads_derived: tuple[str, ...] = ()
+
+    @property
+    def leads_missing(self) -> tuple[str, ...]:
+        """Names of the leads that are not there, nor could be derived."""
+        return tuple(STANDARD_LEADS[lead] for lead in np.flatnonzero(~self.lead_present))
+
+
+def derived_leads(record: EcgRecord) -> tuple[str, ...]:
+    """Returns the standard leads that a record lacks and that two of its limb leads give."""
+    given = lead_rows(record.leads)
+    return tuple(name for name in STANDARD_LEADS if name not in given and derivation(name, given))
 
 
 def standard_leads(record: EcgRecord) -> np.ndarray:
-    """Returns the record's samples int16 [12, time] in the standard order of leads.
+    """Returns a record's samples int16 [12, time] in the standard order of leads, with gains > 0.
 
-    Leads go by name, in any case. III, aVR, aVL and aVF are derived from I and II where they are
-    not there, in the ADC units of II. A lead that is neither is MISSING throughout.
+    Leads go by name, in its spellings. A limb lead that is not there is derived from two others
+    that are, in the ADC units of the second (in larger ones where 16 bits do not hold it). A lead
+    that is neither is MISSING throughout.
 
     Raises:
         RecordError: No lead bears a standard name, or those that do have no valid sample.
     """
-    rows = {name.upper(): row for row, name in reversed(list(enumerate(record.leads)))}
-    signal = np.full((len(STANDARD_LEADS), record.signal.shape[1]), MISSING, np.int16)
-    found = [rows.get(name.upper()) for name in STANDARD_LEADS]
-    for lead, row in enumerate(found):
-        if row is not None:
-            signal[lead] = record.signal[row]
-        elif STANDARD_LEADS[lead] in _DERIVED and "I" in rows and "II" in rows:
-            weights = _DERIVED[STANDARD_LEADS[lead]]
-            signal[lead] = _derive(record, (rows["I"], rows["II"]), weights)
-    if all(row is None for row in found):
+    given = lead_rows(record.leads)
+    if not given:
         reason = f"none of {', '.join(record.leads)} is a standard lead (I, II, ..., V6)"
         raise RecordError(record.path, "leads", reason)
-    if np.all(signal == MISSING):
+    signal = np.empty((len(STANDARD_LEADS), record.signal.shape[1]), np.int16)
+    for piece in pieces(record.signal):
+        block = record.signal[:, piece]
+        for lead, name in enumerate(STANDARD_LEADS):
+            if name not in given:
+                signal[lead, piece] = MISSING
+            elif record.gains[given[name][0]] < 0:
+                # In 16 bits the negative of -32768 is itself: what is missing stays so.
+                np.negative(block[given[name][0]], out=signal[lead, piece])
+            else:
+                signal[lead, piece] = block[given[name][0]]
+    for name in derived_leads(record):
+        _derive(signal, record, name)
+    if not _any_valid(signal):
         raise RecordError(record.path, "signal", "every sample of every lead is missing")
     return signal
 
 
-def _derive(record: EcgRecord, rows: tuple[int, int], weights: tuple[float, float]) -> np.ndarray:
-    """Returns int16 [time], the weighted sum of two leads, in the ADC units of the second."""
-    source = record.signal[list(rows)].astype(np.float64)
-    gains, baselines = (np.array(values)[list(rows)] for values in (record.gains, record.baselines))
-    lead = (np.array(weights) * gains[1] / gains) @ (source - baselines[:, None])
-    missing = (source == MISSING).any(axis=0)
-    return np.where(missing, MISSING, np.clip(np.rint(lead), -32767, 32767)).astype(np.int16)
+def _any_valid(signal: np.ndarray) -> bool:
+    return any(np.any(signal[:, piece] != MISSING) for piece in pieces(signal))
+
+
+def _derive(signal: np.ndarray, record: EcgRecord, name: str) -> None:
+    """Fills in a limb lead from two others of `signal` int16 [12, time]."""
+    given = lead_rows(record.leads)
+    found = derivation(name, given)
+    assert found is not None  # as `derived_leads` says
+    pair, weights = found
+    sources, lead = [STANDARD_LEADS.index(source) for source in pair], STANDARD_LEADS.index(name)
+    channels = [given[source][0] for source in pair]
+    gains, baselines = (np.array(values)[channels] for values in (record.gains, record.baselines))
+    baselines = np.where(gains < 0, -baselines, baselines)
+    weights = weights * abs(gains[1]) / abs(gains)
+    largest = 0.0
+    for scale in (1.0, None):
+        for piece in pieces(signal):
+            source = signal[sources, piece].astype(np.float64)
+            missing = (source == MISSING).any(axis=0)
+            values = (weights * (scale or 32767 / largest)) @ (source - baselines[:, None])
+            largest = max(largest, float(np.abs(values).max(initial=0, where=~missing)))
+            signal[lead, piece] = resampling.to_int16(values, missing)
+        if largest <= 32767.5:
+            return
 
 
 def signal_hash(record: EcgRecord) -> str:
     """Returns a hash of the lead-ordered samples: equal for duplicates under different names."""
-    return hashlib.blake2b(standard_leads(record).tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(standard_leads(record).data, digest_size=16).hexdigest()
 
 
 def prepare(
@@ -94,35 +133,45 @@ def prepare(
         band_hz: Low and high corner of a zero-phase Butterworth band-pass of order 3, or None.
 
     Raises:
-        RecordError: There is no standard lead, or no valid sample.
+        RecordError: There is no standard lead or no valid sample, or too many to resample.
         ValueError: The band does not lie below half the sampling rate.
     """
-    native = standard_leads(record)
-    missing = native == MISSING
-    present = ~missing.all(axis=1)
-    mean, std = _statistics(native, missing)
-    if record.sampling_rate == sampling_rate and band_hz is None:
-        signal = native
-    else:
-        # What is missing takes its lead's mean meanwhile, here 0.
-        centred = np.where(missing, 0.0, native - mean[:, None])
-        missing = _nearest(missing, record.sampling_rate, sampling_rate)
-        centred = _resample(centred, missing.shape[1], record.sampling_rate, sampling_rate)
-        # A band-pass leaves no offset to put back.
-        values = (
-            centred + mean[:, None] if band_hz is None else _filter(centred, sampling_rate, band_hz)
+    changes = record.sampling_rate != sampling_rate or band_hz is not None
+    length = record.signal.shape[1]
+    new_length = resampling.resampled_length(length, record.sampling_rate, sampling_rate)
+    if changes and max(length, new_length) > resampling.LONGEST:
+        reason = (
+            f"{length / record.sampling_rate / 3600:.1f} hours at {record.sampling_rate:g} Hz are "
+            f"too long to be resampled or filtered; cut it into parts of at most "
+            f"{resampling.LONGEST / max(record.sampling_rate, sampling_rate) / 3600:.1f} hours"
         )
-        signal = np.where(missing, MISSING, np.clip(np.rint(values), -32767, 32767))
-        signal = signal.astype(np.int16)
+        raise RecordError(record.path, "length", reason)
+    signal = standard_leads(record)
+    present, mean, std = _statistics(signal)
+    if changes:
+        native, signal = signal, np.empty((len(signal), new_length), np.int16)
+        for leads in resampling.lead_groups(len(signal), max(length, new_length)):
+            values, missing = resampling.resample(
+                native[leads], mean[leads], record.sampling_rate, sampling_rate, new_length
+            )
+            # A band-pass leaves no offset to put back.
+            values = (
+                values + mean[leads, None]
+                if band_hz is None
+                else _filter(values, sampling_rate, band_hz)
+            )
+            signal[leads] = resampling.to_int16(values, missing)
         if sampling_rate != 500.0 or band_hz is not None:
-            mean, std = _statistics(signal, missing)
-    signal, mean = _without_large_offsets(signal, missing, mean, std)
+            mean, std = _statistics(signal)[1:]
+    mean = _take_out_large_offsets(signal, mean, std)
+    derived = derived_leads(record)
     return PreparedSignal(
         signal=signal,
         lead_mean=np.where(present, mean, 0.0).astype(np.float32),
         lead_std=np.where(present, std + 1e-8, 1.0).astype(np.float32),
         lead_present=present,
         sampling_rate=sampling_rate,
+        leads_derived=tuple(name for name in derived if present[STANDARD_LEADS.index(name)]),
     )
 
 
@@ -132,38 +181,27 @@ def z_score(prepared: PreparedSignal) -> np.ndarray:
     return np.where(prepared.signal == MISSING, np.float32(0), z.astype(np.float32))
 
 
-def _statistics(signal: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (mean, population std) float64 [L] of the samples that are not missing."""
-    count = np.maximum((~missing).sum(axis=1), 1)
-    mean = np.where(missing, 0, signal).sum(axis=1, dtype=np.float64) / count
-    deviation = np.where(missing, 0.0, signal - mean[:, None])
-    return mean, np.sqrt((deviation**2).sum(axis=1) / count)
+def _statistics(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (bool [L]: whether any sample is valid, mean, population std) of int16 [L, time].
 
-
-def _nearest(missing: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
-    """Returns bool [L, time at the new rate]: the samples nearest to those missing."""
-    length = missing.shape[1]
-    if rate == new_rate:
-        return missing
-    new_length = max(1, int(length * new_rate / rate))
-    if (rate, new_rate) == (1000.0, 500.0):
-        new_length = -(-length // 2)  # as resample_poly has it
-    ratio = rate / new_rate
-    # Each new sample asks its nearest old one, and each old one tells its nearest new one.
-    asked = np.clip(np.rint(np.arange(new_length) * ratio).astype(int), 0, length - 1)
-    nearest = missing[:, asked]
-    leads, times = np.nonzero(missing)
-    nearest[leads, np.clip(np.rint(times / ratio).astype(int), 0, new_length - 1)] = True
-    return nearest
-
-
-def _resample(signal: np.ndarray, new_length: int, rate: float, new_rate: float) -> np.ndarray:
-    """Resamples float64 [L, time] the way of the reference."""
-    if rate == new_rate:
-        return signal
-    if (rate, new_rate) == (1000.0, 500.0):
-        return scipy.signal.resample_poly(signal, 1, 2, axis=1)
-    return scipy.signal.resample(signal, new_length, axis=1)
+    Missing samples do not count. Sums are whole numbers, so that no order of adding matters.
+    """
+    counts, sums, squares = (np.zeros(len(signal), np.int64) for _ in range(3))
+    for piece in pieces(signal):
+        values = signal[:, piece].astype(np.int32)
+        missing = values == MISSING
+        counts += values.shape[1]
+        if missing.any():
+            values[missing] = 0
+            counts -= missing.sum(axis=1)
+        sums += values.sum(axis=1, dtype=np.int64)
+        values *= values
+        squares += values.sum(axis=1, dtype=np.int64)
+    mean = sums / np.maximum(counts, 1)
+    # In Python's integers, which have no end.
+    moments = zip(counts.tolist(), sums.tolist(), squares.tolist(), strict=True)
+    std = [math.sqrt((n * q - s * s) / max(n, 1) ** 2) for n, s, q in moments]
+    return counts > 0, mean, np.array(std)
 
 
 def _filter(signal: np.ndarray, sampling_rate: float, band_hz: tuple[float, float]) -> np.ndarray:
@@ -173,13 +211,23 @@ def _filter(signal: np.ndarray, sampling_rate: float, band_hz: tuple[float, floa
     return scipy.signal.sosfiltfilt(sections, signal, padlen=min(21, signal.shape[1] - 1))
 
 
-def _without_large_offsets(
-    signal: np.ndarray, missing: np.ndarray, mean: np.ndarray, std: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Takes whole offsets out where a float32 mean would cost more than 1e-6 in z-scores."""
+def _take_out_large_offsets(signal: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Shifts leads of `signal` where a float32 mean would cost more than 1e-6 in z-scores.
+
+    Returns:
+        The means of what is left.
+    """
     offset = np.where(np.abs(mean.astype(np.float32) - mean) > 1e-6 * std, np.rint(mean), 0)
-    if not offset.any():
-        return signal, mean
-    shifted = np.where(missing, 0, signal - offset[:, None])
-    offset[np.abs(shifted).max(axis=1) > 32767] = 0
-    return np.where(missing, MISSING, signal - offset[:, None]).astype(np.int16), mean - offset
+    for lead in np.flatnonzero(offset):
+        row, shift = signal[lead : lead + 1], int(offset[lead])
+        largest = 0
+        for piece in pieces(row):
+            shifted = row[:, piece].astype(np.int32) - shift
+            valid = row[:, piece] != MISSING
+            largest = max(largest, int(np.abs(shifted).max(initial=0, where=valid)))
+        if largest > 32767:
+            offset[lead] = 0
+            continue
+        for piece in pieces(row):
+            np.subtract(row[:, piece], shift, out=row[:, piece], where=row[:, piece] != MISSING)
+    return mean - offset

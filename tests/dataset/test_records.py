@@ -148,7 +148,7 @@ def _break(path, what):
         ("truncated", "X1.mat", "signal file"),
         ("truncated head", "X1.mat", "signal file"),
         ("samples", "X1.mat", "signal file"),
-        ("leads", "X1.hea", "number of leads"),
+        ("leads", "X1.mat", "signal"),
         ("matrix", "X1.mat", "signal"),
         ("fractions", "X1.mat", "signal"),
         ("rate", "X1.hea", "sampling rate"),

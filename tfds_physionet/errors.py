@@ -1,0 +1,101 @@
+"""The one error that a record raises, and the checks that come before its files are opened."""
+
+import os
+import stat
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+_LONGEST_REASON = 500
+
+
+class RecordError(ValueError):
+    """A record that can't be used.
+
+    Attributes:
+        path: The file at fault.
+        field: What of it is at fault.
+        reason: Why, with the value.
+    """
+
+    def __init__(self, path: Path, field: str, reason: str) -> None:
+        """Composes the one-line message."""
+        reason = " ".join(reason.split())[:_LONGEST_REASON]
+        super().__init__(f"{path}: {field}: {reason}")
+        self.path, self.field, self.reason = path, field, reason
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
+        """Keeps the three parts when it travels between processes."""
+        return RecordError, (self.path, self.field, self.reason)
+
+
+def file_size(path: Path, field: str) -> int:
+    """Returns the bytes of a regular file, without opening it: a FIFO or a device may block.
+
+    Raises:
+        RecordError: It can't be read, or is no regular file.
+    """
+    if "\0" in str(path):
+        raise RecordError(path, field, "can't be read (its name holds a NUL)")
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise unreadable(path, field, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise RecordError(path, field, "can't be read (it is no regular file)")
+    return status.st_size
+
+
+def read_file(path: Path, field: str, largest: int) -> bytes:
+    """Returns what a regular file holds.
+
+    Args:
+        path: The file.
+        field: What of the record it is.
+        largest: In bytes.
+
+    Raises:
+        RecordError: It can't be read, or is larger.
+    """
+    size = file_size(path, field)
+    if size > largest:
+        raise RecordError(path, field, f"{size} bytes are too many; the most is {largest}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, field, error) from error
+
+
+def unreadable(path: Path, field: str, error: OSError) -> RecordError:
+    """Returns the error of a file that the system does not give."""
+    return RecordError(path, field, f"can't be read ({error.strerror or error})")
+
+
+def beside(header: Path, name: str, field: str) -> Path:
+    """Returns the path of a file that a header names, which lies in its folder or below.
+
+    Where there is none of that name, one that differs in its form alone is taken: letters of
+    another case, another spelling or encoding of the same signs.
+
+    Raises:
+        RecordError: The name leads out of the folder.
+    """
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or not parts:
+        reason = f"can't be read ({name!r} is not in the header's folder or below)"
+        raise RecordError(header, field, reason)
+    path = header.parent / name
+    try:
+        if "\0" in name or path.exists():
+            return path
+        folder, wanted = path.parent, _plain(path.name)
+        return next((other for other in folder.iterdir() if _plain(other.name) == wanted), path)
+    except OSError:
+        return path
+
+
+def _plain(name: str) -> str:
+    try:
+        name = os.fsencode(name).decode()
+    except UnicodeDecodeError:
+        name = os.fsencode(name).decode("latin-1")
+    return unicodedata.normalize("NFC", name).casefold()
