@@ -1,13 +1,13 @@
-"""Runs from weights that are already there: PyTorch checkpoints in and out, and fine-tuning."""
+"""The modes import_torch and export_torch: runs made of PyTorch checkpoints, and back."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -15,23 +15,19 @@ from ml_collections import ConfigDict
 from resunet_lc_jax.learning.recipe import create_tx
 from resunet_lc_jax.learning.state import TrainState, create_state
 from resunet_lc_jax.pytorch import weights
-from resunet_lc_jax.pytorch.names import canonical
+from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, write_checkpoint
+from resunet_lc_jax.pytorch.files import writable
 from resunet_lc_jax.runs.checkpoints import Checkpoints
-from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.workdir import (
     build_model,
     hold,
     initial_variables,
-    load_run,
     open_checkpoints,
     write_json,
 )
 
 IMPORTED = "imported.json"
 """In a run's folder: what its PyTorch checkpoint counted, and what it called its head."""
-
-# Layers whose shape depends on the classes, or on the leads and the length: new where they differ.
-_TIED_LAYERS = ("fc", "fc_1", "lin", "ch_fc1", "ch_fc2", "lc.conv2_1", "lc.conv2_2")
 
 
 def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
@@ -40,35 +36,59 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     Args:
       config: The config that the weights fit: the network, its width, leads and length.
       workdir: The run's folder; it must not hold a run yet.
-      path: A .pt, .pth, .safetensors or .npz file, see `torch_files.read_checkpoint`.
+      path: The checkpoint, see `checkpoint.read_checkpoint`.
 
     Raises:
-      ValueError: The weights do not fit (all that differs is listed), or there is a run already.
+      ValueError: The file is no checkpoint or does not fit, or there is a run already. Then
+        nothing is left in the folder.
     """
-    if (workdir / "config.json").exists():
+    if (workdir / "config.json").exists() or (workdir / "checkpoints").exists():
         raise ValueError(f"{workdir} already holds a run; give another --workdir")
-    checkpoint = weights.read_checkpoint(path)
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"{workdir} is a file; --workdir is the folder for the run")
+    checkpoint = read_checkpoint(path)
     model, name = build_model(config), config.model.name
     template = jax.eval_shape(lambda: initial_variables(config, model))
-    variables = weights.to_variables(checkpoint.state_dict, template, name)
-    state = create_state(variables, _optimizer(config), average=config.train.ema_decay > 0)
-    if checkpoint.optimizer is not None:
-        mu, nu, count = weights.to_moments(checkpoint.optimizer, template["params"], name)
-        opt_state = optax.tree.set(state.opt_state, mu=mu, nu=nu, count=jnp.int32(count))
-        state = replace(state, opt_state=opt_state, step=jnp.int32(count))
+    try:
+        variables = weights.to_variables(checkpoint.state_dict, template, name)
+        state = _first_state(config, variables)
+        if adam := checkpoint.optimizer if config.train.optimizer == "adam" else None:
+            mu, nu, count = weights.to_moments(adam, template["params"], name)
+            opt_state = optax.tree.set(state.opt_state, mu=mu, nu=nu, count=jnp.int32(count))
+            state = replace(state, opt_state=opt_state, step=jnp.int32(count))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    step = int(state.step)
     imported = {
         "file": path.name,
-        "step": int(state.step),
+        "step": step,
         "num_batches_tracked": weights.batches_tracked(checkpoint.state_dict),
         "head_name": weights.head_name_of(checkpoint.state_dict, name),
     }
-    with hold(workdir, config), Checkpoints(workdir / "checkpoints") as checkpoints:
-        write_json(workdir / IMPORTED, imported)
-        checkpoints.save(jax.tree.map(jnp.asarray, state), wait=True)
+    _store(config, workdir, state, imported)
     for note in checkpoint.notes:
         print(note)
-    moments = "with Adam's moments" if checkpoint.optimizer else "without an optimiser's state"
-    print(f"{path.name}: {name}, step {int(state.step):,}, {moments}, is now the run {workdir}")
+    moments = "with Adam's moments" if adam else "without an optimiser's state"
+    print(f"{path.name}: {name}, step {step:,}, {moments}, is now the run {workdir}")
+    if config.train.steps is not None and step >= config.train.steps:
+        print(f"its config ends at step {config.train.steps:,}: --config.train.steps=N trains on")
+
+
+def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict) -> None:
+    """Writes the run beside, within the folder, and moves it to its place when it is whole."""
+    new = not workdir.exists()
+    staged = workdir / f".import-{os.getpid()}"
+    try:
+        with hold(staged, config), Checkpoints(staged / "checkpoints") as checkpoints:
+            write_json(staged / IMPORTED, imported)
+            checkpoints.save(jax.tree.map(jnp.asarray, state), wait=True)
+        names = {path.name for path in staged.iterdir()} - {"lock", "config.json"}
+        for name in (*sorted(names), "config.json"):  # which makes it a run
+            os.replace(staged / name, workdir / name)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        if new and workdir.is_dir() and not any(workdir.iterdir()):
+            workdir.rmdir()
 
 
 def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
@@ -77,22 +97,22 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     Args:
       config: The run's config.
       workdir: The run's folder.
-      path: Where to; .pt, .pth, .safetensors or .npz.
+      path: Where to; .pt, .pth, .safetensors or .npz. Its folder is made if it is missing.
+
+    Raises:
+      ValueError: No such file can be written.
+      FileNotFoundError: The run has no checkpoint yet.
     """
-    model = build_model(config)
-    template = create_template(config, model)
+    writable(path)
+    template = create_template(config, build_model(config))
     with open_checkpoints(workdir) as checkpoints:
         if checkpoints.best is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
         state = checkpoints.restore(template, checkpoints.best)
-    imported = workdir / IMPORTED
-    before = json.loads(imported.read_text()) if imported.is_file() else {}
     step = int(state.step)
-    since = step - before.get("step", 0)
-    tracked = {k: n + since for k, n in before.get("num_batches_tracked", {}).items()}
-    head_name = before.get("head_name", "fc")
+    tracked, head_name = _counted(workdir / IMPORTED, step)
     state_dict = weights.to_state_dict(
-        state.variables, num_batches_tracked=tracked or step, head_name=head_name
+        state.variables, num_batches_tracked=tracked, head_name=head_name
     )
     adam = None
     if config.train.optimizer == "adam":
@@ -103,61 +123,29 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
             learning_rate=config.train.learning_rate,
             head_name=head_name,
         )
-    weights.write_checkpoint(path, weights.TorchCheckpoint(state_dict, optimizer=adam, step=step))
+    write_checkpoint(path, TorchCheckpoint(state_dict, optimizer=adam, step=step))
     print(f"step {step:,} of {workdir} written to {path}: {len(state_dict)} arrays")
+
+
+def _counted(imported: Path, step: int) -> tuple[int | dict[str, int], str]:
+    """BatchNorm's counts of steps, going on from those of an imported file, and its head's name."""
+    if not imported.is_file():
+        return step, "fc"
+    try:
+        before = json.loads(imported.read_text())
+        since = step - before["step"]
+        counts = {name: count + since for name, count in before["num_batches_tracked"].items()}
+        return counts or step, str(before["head_name"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{imported} is damaged ({error}); without it the layers count from this run's start"
+        ) from error
 
 
 def create_template(config: ConfigDict, model: nn.Module) -> TrainState:
     """The shapes and types of a run's state, without computing it."""
-    return jax.eval_shape(
-        lambda: create_state(
-            initial_variables(config, model),
-            _optimizer(config),
-            average=config.train.ema_decay > 0,
-        )
-    )
+    return jax.eval_shape(lambda: _first_state(config, initial_variables(config, model)))
 
 
-def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
-    """The variables at a run's first step: drawn from the seed, or those of `config.init_from`.
-
-    Layers that belong to other classes, leads or lengths there are drawn anew, and this is said.
-
-    Raises:
-      ValueError: The weights differ in more than that; all that differs is listed.
-    """
-    drawn = initial_variables(config, model)
-    if config.init_from is None:
-        return drawn
-    source = Path(config.init_from).expanduser()
-    given = {
-        canonical(name, config.model.name): array
-        for name, array in _state_dict(config, source).items()
-    }
-    wanted = weights.to_state_dict(drawn)
-    fresh = [
-        name
-        for name, array in wanted.items()
-        if _is_tied(name) and (name not in given or given[name].shape != array.shape)
-    ]
-    fitting = {k: v for k, v in given.items() if k in wanted or not _is_tied(k)}
-    fitting |= {name: wanted[name] for name in fresh}
-    variables = weights.to_variables(fitting, drawn, config.model.name)
-    print(f"weights taken from {source}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
-    return jax.tree.map(jnp.asarray, variables)
-
-
-def _is_tied(name: str) -> bool:
-    return name.rpartition(".")[0] in _TIED_LAYERS
-
-
-def _state_dict(config: ConfigDict, source: Path) -> dict[str, np.ndarray]:
-    if source.is_file():
-        return dict(weights.read_checkpoint(source).state_dict)
-    run = load_run(source, load_config(source, config), checkpoint=config.init_checkpoint)
-    return weights.to_state_dict(run.variables)
-
-
-def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """The config's optimiser, for the form of its state; the rate plays no part in that."""
-    return create_tx(config)
+def _first_state(config: ConfigDict, variables: weights.Variables) -> TrainState:
+    return create_state(dict(variables), create_tx(config), average=config.train.ema_decay > 0)

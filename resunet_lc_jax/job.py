@@ -17,7 +17,7 @@ from resunet_lc_jax.data.selection import Selection
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.evaluate import ScoreBatch, compile_scoring
-from resunet_lc_jax.exchange import first_variables
+from resunet_lc_jax.fine_tuning import first_variables
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.recipe import Recipe, create_recipe
 from resunet_lc_jax.learning.state import TrainState, create_state

@@ -88,7 +88,7 @@ def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequ
             alone = jax.process_count() == 1
             number = start
             while True:
-                due = number > 0 and (number % per_epoch == 0 or number == total)
+                due = number > 0 and (number % per_epoch == 0 or number >= total)
                 stopping = bool(stop) if alone else _every(10, number) and hosts.any_of(bool(stop))
                 checkpoint_due = _every(config.train.checkpoint_every_steps, number)
                 if due or checkpoint_due or stopping:
@@ -115,7 +115,7 @@ def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequ
                         "the same command takes the run up again"
                     )
                     return False
-                if number == total or ended:
+                if number >= total or ended:
                     return True
                 records, batch = next(batches)
                 if number == start:

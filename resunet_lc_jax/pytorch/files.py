@@ -1,237 +1,258 @@
-"""Files that hold PyTorch weights: .pt and .pth (torch.save), .safetensors, .npz.
+"""Files of named arrays: .pt and .pth (torch.save), .safetensors, .npz; told by their content.
 
-Only .pt and .pth files need PyTorch, only .safetensors files safetensors (the extra 'torch');
-each is imported when such a file is met. What the weights mean here is in `torch_weights`.
+A file that is damaged, odd or hostile becomes one `TorchFileError`, before anything large is made
+of it, and nothing in it is ever run. What the arrays mean is in `checkpoint`.
 """
 
-import dataclasses
-import importlib
-import os
+import json
+import math
 import pickle
+import re
+import stat
+import struct
+import tokenize
+import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+import safetensors
+from jax.numpy import bfloat16
+from safetensors.numpy import save_file
 
-from resunet_lc_jax.pytorch.names import is_parameter
+from resunet_lc_jax.pytorch import pickles
+from resunet_lc_jax.pytorch.names import printable
+from tfds_physionet.files import replacing
 
-StateDict = Mapping[str, np.ndarray]
+SUFFIXES = (".pt", ".pth", ".safetensors", ".npz")
+"""The kinds of file that are written."""
 
-_MODEL_KEYS = ("model", "state_dict", "model_state_dict")
-_OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict")
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+REMEDY = "in PyTorch, save it anew with torch.save({'model': model.state_dict()}, path)"
 
-
-@dataclasses.dataclass(frozen=True)
-class AdamState:
-    """torch.optim.Adam's moments by parameter name, after `step` updates."""
-
-    exp_avg: StateDict
-    exp_avg_sq: StateDict
-    step: int
-    learning_rate: float = 1e-3
-
-
-@dataclasses.dataclass(frozen=True)
-class TorchCheckpoint:
-    """What a checkpoint holds; notes: sentences on what was changed or left out in reading."""
-
-    state_dict: StateDict
-    optimizer: AdamState | None = None
-    step: int | None = None
-    epoch: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-def read_checkpoint(path: str | Path) -> TorchCheckpoint:
-    """Reads a state_dict, with the optimiser's state, step and epoch where they are there.
-
-    A .pt or .pth file holds a state_dict or a dict with one as 'model', 'state_dict' or
-    'model_state_dict', and 'optimizer' or 'optimizer_state_dict', 'step', 'epoch'. The other
-    kinds hold arrays by name, and the rest as `write_checkpoint` writes it.
-
-    Raises:
-        ValueError: for another kind of file or content.
-        ImportError: where the extra 'torch' is needed and not installed.
-        OSError: where there is no such file.
-    """
-    path = Path(path)
-    if _kind(path) == "torch":
-        content = _load_torch(path)
-    elif _kind(path) == "safetensors":
-        content = _nested(_needed("safetensors.numpy", path).load_file(path))
-    else:
-        with np.load(path) as arrays:
-            content = _nested(dict(arrays))
-
-    given = next((content[k] for k in _MODEL_KEYS if isinstance(content.get(k), Mapping)), content)
-    if not given or not all(hasattr(value, "shape") for value in given.values()):
-        found = ", ".join(str(key) for key in list(content)[:10]) or "nothing"
-        raise ValueError(
-            f"{path}: no state_dict, bare or as {' or '.join(map(repr, _MODEL_KEYS))}; there is "
-            f"{found}. Save with torch.save({{'model': model.state_dict()}}, path)"
-        )
-    state_dict, notes = {name: _array(value) for name, value in given.items()}, []
-    if all(name.startswith("module.") for name in state_dict):
-        state_dict = {name.removeprefix("module."): v for name, v in state_dict.items()}
-        notes.append("DataParallel's prefix 'module.' was taken off every name")
-
-    optimizer = next((content[k] for k in _OPTIMIZER_KEYS if content.get(k) is not None), None)
-    if optimizer is not None and not isinstance(optimizer, AdamState):
-        optimizer = _adam_by_name(optimizer, state_dict)
-        if optimizer is None:
-            notes.append("the optimiser's state was left out: not one Adam over all parameters")
-    step, epoch = (None if content.get(k) is None else int(content[k]) for k in ("step", "epoch"))
-    return TorchCheckpoint(state_dict, optimizer, step, epoch, tuple(notes))
+# More than ResUNet-LC of four times the published width needs in float64 with Adam's moments.
+_MOST_BYTES = 4 << 30
+# Of a zip archive, its content over its own size. Weights are hardly compressible.
+_MOST_EXPANSION, _SMALL = 100, 64 << 20
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+}
+# What else files that are called weights turn out to be, by their first bytes.
+_OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer (fetch the file itself with git lfs pull)",
+    b"<": "a web page or XML",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a single array, of np.save",
+    b"\x1f\x8b": "a gzip archive (unpack it)",
+}
+# What the readers raise on bytes that do not mean what they should.
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    safetensors.SafetensorError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
-def write_checkpoint(path: str | Path, checkpoint: TorchCheckpoint) -> None:
-    """Writes a checkpoint in the form that the path's suffix names; whole or not at all.
+class TorchFileError(ValueError):
+    """A PyTorch file that is not taken: one sentence with the file's name."""
 
-    A .pt or .pth file is a dict of 'model' and, where known, 'optimizer' (loadable into a
-    torch.optim.Adam over the model's parameters), 'step', 'epoch'. The other kinds hold the
-    state_dict's arrays by name and the rest under 'optimizer/', 'step', 'epoch'.
+    def __init__(self, message: str) -> None:
+        """Keeps to one line, whatever names the file holds."""
+        super().__init__(printable(message))
+
+
+def read_content(path: Path) -> tuple[dict[Any, Any], list[str]]:
+    """What a file holds, and sentences on what was left out.
+
+    Returns:
+        Of a file of torch.save its dict, with tensors; of the others arrays by name.
 
     Raises:
-        ValueError: for another suffix.
-        ImportError: where the extra 'torch' is needed and not installed.
+        TorchFileError: for another kind of file, or a damaged one.
+        ImportError: where PyTorch is needed and not installed.
+        OSError: where there is no such file, or it may not be read.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        if _kind(path) == "torch":
-            _needed("torch", path).save(_torch_content(checkpoint), beside)
-        elif _kind(path) == "safetensors":
-            _needed("safetensors.numpy", path).save_file(_flat(checkpoint), beside)
-        else:
-            with beside.open("wb") as file:
-                np.savez(file, **_flat(checkpoint))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _kind(path: Path) -> str:
-    kinds = {".pt": "torch", ".pth": "torch", ".safetensors": "safetensors", ".npz": "npz"}
-    if path.suffix not in kinds:
-        raise ValueError(f"{path}: the suffix must be one of {', '.join(kinds)}")
-    return kinds[path.suffix]
-
-
-def _needed(module: str, path: Path) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ImportError(
-            f"{path}: {path.suffix} files need {package}: pip install 'resunet_lc_jax[torch]'"
-        ) from error
-
-
-def _load_torch(path: Path) -> Mapping[str, Any]:
-    torch = _needed("torch", path)
-    remedy = "In PyTorch, save it anew with torch.save({'model': model.state_dict()}, path)"
+    size = _size(path)
     with path.open("rb") as file:
-        if file.read(2) not in (b"PK", b"\x80\x02"):  # a zip archive, or a pickle as of old
-            raise ValueError(f"{path}: not a file that torch.save wrote. {remedy}")
+        head = file.read(512)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: not a file of tensors alone ({reason}). {remedy}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, not a dict with a state_dict")
-    return content
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual tensors and headers: they are judged here
+            content, notes = _read(path, size, head)
+    except TorchFileError:
+        raise
+    except _DAMAGE as error:
+        raise TorchFileError(
+            f"{path} ({size:,} bytes) cannot be read: it is damaged, not whole or of another kind "
+            f"({_reason(error)}); copy it again, or {REMEDY}"
+        ) from error
+    if path.suffix not in SUFFIXES:
+        notes.append(f"{path.name} was taken for what it holds, whatever its suffix")
+    return content, notes
 
 
-def _array(tensor: Any) -> np.ndarray:
-    if not isinstance(tensor, np.ndarray):
-        # NumPy has no bfloat16; float32 holds each of its values.
-        tensor = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-    return np.array(tensor)
+def writable(path: Path) -> Path:
+    """The path, if a file of one of the `SUFFIXES` can stand there.
 
-
-def _adam_by_name(optimizer: Mapping[str, Any], state_dict: StateDict) -> AdamState | None:
-    """Adam's state by name from an optimiser's state_dict, or None where it is another's.
-
-    PyTorch numbers the parameters in the model's order, which is also the state_dict's.
+    Raises:
+        ValueError: for another suffix, or a folder.
     """
-    names = [name for name in state_dict if is_parameter(name)]
-    groups, state = optimizer.get("param_groups", ()), optimizer.get("state", {})
-    if len(groups) != 1 or len(groups[0]["params"]) != len(names):
-        return None
-    entries = [state.get(number, {}) for number in groups[0]["params"]]
-    if any(not {"step", *_MOMENTS} <= set(entry) for entry in entries):
-        return None
-    exp_avg, exp_avg_sq = (
-        {name: _array(entry[key]) for name, entry in zip(names, entries, strict=True)}
-        for key in _MOMENTS
-    )
-    if any(exp_avg[name].shape != state_dict[name].shape for name in names):
-        return None
-    return AdamState(exp_avg, exp_avg_sq, int(entries[0]["step"]), float(groups[0]["lr"]))
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file, as {path / 'model.pt'}")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
+    return path
 
 
-def _torch_content(checkpoint: TorchCheckpoint) -> dict[str, Any]:
-    import torch
-
-    content: dict[str, Any] = {
-        "model": {name: torch.tensor(array) for name, array in checkpoint.state_dict.items()},
-        "step": checkpoint.step,
-        "epoch": checkpoint.epoch,
-    }
-    if (adam := checkpoint.optimizer) is not None:
-        names = [name for name in checkpoint.state_dict if is_parameter(name)]
-        # An optimiser of the installed PyTorch knows which options its state_dict has.
-        optimizer = torch.optim.Adam([content["model"][name] for name in names])
-        optimizer_state = optimizer.state_dict()
-        optimizer_state["param_groups"][0]["lr"] = adam.learning_rate
-        optimizer_state["state"] = {
-            number: {
-                "step": torch.tensor(float(adam.step)),
-                "exp_avg": torch.tensor(adam.exp_avg[name]),
-                "exp_avg_sq": torch.tensor(adam.exp_avg_sq[name]),
-            }
-            for number, name in enumerate(names)
-        }
-        content["optimizer"] = optimizer_state
-    return {key: value for key, value in content.items() if value is not None}
+def write_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a dict of arrays (for torch.save: of dicts of them), whole or not at all."""
+    with replacing(writable(path)) as beside:
+        if path.suffix == ".safetensors":
+            save_file(dict(content), beside)
+        elif path.suffix == ".npz":
+            with beside.open("wb") as file:
+                np.savez(file, **content)
+        else:
+            pickles.save(beside, content)
 
 
-def _flat(checkpoint: TorchCheckpoint) -> dict[str, Any]:
-    """All of a checkpoint as arrays by name."""
-    arrays: dict[str, Any] = dict(checkpoint.state_dict)
-    if (adam := checkpoint.optimizer) is not None:
-        for key in _MOMENTS:
-            for name, array in getattr(adam, key).items():
-                arrays[f"optimizer/{key}/{name}"] = array
-        arrays["optimizer/step"] = np.array(adam.step)
-        arrays["optimizer/learning_rate"] = np.array(adam.learning_rate)
-    for key in ("step", "epoch"):
-        if (value := getattr(checkpoint, key)) is not None:
-            arrays[key] = np.array(value)
-    return arrays
+def _size(path: Path) -> int:
+    """The size of a file that can be read at all."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise TorchFileError(f"{path} is a folder; name the file with the weights")
+    if not stat.S_ISREG(status.st_mode):
+        raise TorchFileError(f"{path} is no ordinary file; name the file with the weights")
+    if status.st_size == 0:
+        raise TorchFileError(f"{path} is empty; copy it again, or {REMEDY}")
+    _check_total(path, status.st_size)
+    return status.st_size
 
 
-def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The inverse of `_flat`, as the content of a .pt file."""
-    content: dict[str, Any] = {key: arrays[key] for key in ("step", "epoch") if key in arrays}
-    content["model"] = {
-        name: array
-        for name, array in arrays.items()
-        if name not in content and not name.startswith("optimizer/")
-    }
-    if "optimizer/step" in arrays:
-        exp_avg, exp_avg_sq = (
-            {
-                name.removeprefix(f"optimizer/{key}/"): array
-                for name, array in arrays.items()
-                if name.startswith(f"optimizer/{key}/")
-            }
-            for key in _MOMENTS
+def _check_total(path: Path, total: int) -> None:
+    if total > _MOST_BYTES:
+        raise TorchFileError(
+            f"{path} holds {total / 1e9:,.1f} GB; the weights of no network here, with Adam's "
+            f"moments, need more than {_MOST_BYTES / 1e9:.1f} GB"
         )
-        rate = float(arrays["optimizer/learning_rate"])
-        content["optimizer"] = AdamState(exp_avg, exp_avg_sq, int(arrays["optimizer/step"]), rate)
-    return content
+
+
+def _read(path: Path, size: int, head: bytes) -> tuple[dict[Any, Any], list[str]]:
+    # First, since a .safetensors file begins with its header's length: any eight bytes.
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
+        return _read_safetensors(path, size), []
+    if head.startswith(b"PK"):
+        return _read_zip(path, size)
+    if head.startswith(b"\x80"):
+        return pickles.load(path)
+    raise TorchFileError(f"{path} is {_other(head)}, not PyTorch weights; {REMEDY}")
+
+
+def _other(head: bytes) -> str:
+    if head[257:262] == b"ustar":
+        return "a tar archive (unpack it)"
+    known = (what for start, what in _OTHERS.items() if head.startswith(start))
+    return next(known, f"a file that begins with {head[:8]!r}")
+
+
+def _reason(error: BaseException) -> str:
+    """The telling line of an error's text; PyTorch puts a long one around it."""
+    text = str(error)
+    if found := re.search(r"WeightsUnpickler error: (.*)", text):
+        text = found[1]
+    line = text.strip().partition("\n")[0][:150].rstrip(". ")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _read_zip(path: Path, size: int) -> tuple[dict[Any, Any], list[str]]:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        _check_total(path, total)
+        if total > max(_SMALL, _MOST_EXPANSION * size):
+            raise TorchFileError(
+                f"{path} would unpack from {size:,} to {total:,} bytes, as no weights do; {REMEDY}"
+            )
+        names = [member.filename for member in members]
+        if any(name.split("/")[-1] == "constants.pkl" for name in names):
+            raise TorchFileError(
+                f"{path} is a TorchScript archive, which holds a program; in PyTorch, save its "
+                f"weights with torch.save({{'model': torch.jit.load(path).state_dict()}}, path)"
+            )
+        if any(name.split("/")[-1] == "data.pkl" for name in names):
+            _check_sums(path, archive)
+            return pickles.load(path)
+        if names and all(name.endswith(".npy") for name in names):
+            return {m.filename[:-4]: _read_npy(path, archive, m) for m in members}, []
+    found = ", ".join(sorted(names)[:5]) or "nothing"
+    raise TorchFileError(f"{path} is a zip archive of something else ({found}); {REMEDY}")
+
+
+def _check_sums(path: Path, archive: zipfile.ZipFile) -> None:
+    """Compares the checksums, which torch.load does not; 0 stands where torch.save wrote none."""
+    for member in archive.infolist():
+        if member.CRC:
+            with archive.open(member) as file:
+                while file.read(1 << 20):
+                    pass
+
+
+def _read_npy(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One array; its header is compared with the member's size before anything is made of it."""
+    name = member.filename[:-4]
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read_header(file)
+        if dtype.hasobject:
+            raise TorchFileError(f"{path}: {name} holds Python objects, which are never loaded")
+        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+            raise TorchFileError(f"{path}: {name} is damaged: not as many bytes as its shape needs")
+        array = np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran else "C")
+        return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_safetensors(path: Path, size: int) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > size - 8:
+            raise TorchFileError(
+                f"{path} is not a whole .safetensors file: its header claims {length:,} bytes, the "
+                f"file has {size:,}; copy it again"
+            )
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    for name, entry in header.items():
+        if (kind := entry["dtype"]) not in _DTYPES:
+            raise TorchFileError(f"{path}: {name} is {kind}; save floating-point weights")
+    entries = dict(safetensors.deserialize(path.read_bytes()))  # in no order
+    return {
+        name: np.frombuffer(entries[name]["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in header.items()
+    }

@@ -26,6 +26,12 @@ _ORDER = (
     "MyNet mha lc conv2_1 bn2_1 conv2_2 bn2_2 fuse_weight fc fc_1 lin ch_fc1 ch_bn ch_fc2 "
     "in_proj_weight in_proj_bias out_proj weight bias running_mean running_var num_batches_tracked"
 ).split()
+# What PyTorch calls the numbers of a layer.
+_LEAVES = {"in_proj_weight", "in_proj_bias", "weight", "bias"}
+_LEAVES |= {"running_mean", "running_var", "num_batches_tracked"}
+_LAYERS = set(_ORDER) - _LEAVES
+# What torch.compile, DataParallel, FSDP and activation checkpointing put before a module's names.
+_WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
 def torch_name(path: tuple[Any, ...]) -> str:
@@ -50,13 +56,36 @@ def torch_rank(name: str) -> tuple[tuple[int, int], ...]:
     """A key that sorts PyTorch names as a state_dict lists them."""
     ranks = []
     for part in name.split("."):
-        base, number = part, 0
-        if part.isdigit():
-            base, number = _ORDER[0], int(part)
-        elif part not in _ORDER and (match := re.fullmatch(r"(\w+?)_?(\d+)", part)):
-            base, number = match[1], int(match[2])
-        ranks.append((_ORDER.index(base), number))
+        base, number = _numbered(part)
+        ranks.append((_ORDER.index(base or _ORDER[0]), number))
     return tuple(ranks)
+
+
+def _numbered(part: str) -> tuple[str, int]:
+    """A part of a name without its number, and the number."""
+    if part not in _ORDER and (match := re.fullmatch(r"(\w*?)_?(\d{1,9})", part)):
+        return match[1], int(match[2])
+    return part, 0
+
+
+def split_wrappers(name: str) -> tuple[str, str] | None:
+    """What wrappers put into a name ('model.module.'), and the name as the network has it.
+
+    None for a name in which no layer of a network here occurs.
+    """
+    parts = name.split(".")
+    start = next((n for n, part in enumerate(parts) if _numbered(part)[0] in _LAYERS), None)
+    if start is None:
+        return None
+    taken = parts[:start] + [part for part in parts[start:] if part in _WRAPPERS]
+    own = [part for part in parts[start:] if part not in _WRAPPERS]
+    return "".join(f"{part}." for part in taken), ".".join(own)
+
+
+def printable(text: str) -> str:
+    """A text from a file as one line that is not too long."""
+    text = "".join(c if c.isprintable() else "?" for c in text[:1000])
+    return text + "..." if len(text) == 1000 else text
 
 
 def is_parameter(name: str) -> bool:
@@ -68,17 +97,3 @@ def canonical(name: str, model_name: str) -> str:
     """The name that we use, where files have another one for the same layer."""
     # As published, res2d_maxpool defines fc_1 and calls fc; files have either.
     return re.sub(r"^fc_1\.", "fc.", name) if model_name == "res2d_maxpool" else name
-
-
-def likely_cause(misshaped: set[str]) -> str:
-    """A likely reason, in words, why exactly these names have other shapes."""
-    layers = {name.rpartition(".")[0] for name in misshaped}
-    if not layers:
-        return "another network"
-    if misshaped in ({"lc.conv2_2.weight"}, {"lin.weight"}):
-        return "another signal length"
-    if layers <= {"fc", "lin", "fc_1", "ch_fc1", "ch_fc2"}:
-        return "another number of classes"
-    if layers <= {"lc.conv2_1", "lc.conv2_2", "inconv.conv", "conv1", "conv", "fc_1"}:
-        return "another number of leads"
-    return "another width"

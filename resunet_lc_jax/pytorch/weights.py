@@ -1,7 +1,4 @@
-"""PyTorch checkpoints to this project's variables and back, exactly.
-
-Files are read and written in `torch_files`, names and axes are known in `torch_names`.
-"""
+"""PyTorch's weights and moments as this project's variables and back, exactly."""
 
 import re
 from collections.abc import Mapping
@@ -10,27 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from resunet_lc_jax.pytorch.files import (
-    AdamState,
-    StateDict,
-    TorchCheckpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
-from resunet_lc_jax.pytorch.names import canonical, likely_cause, torch_axes, torch_name, torch_rank
-
-__all__ = [
-    "AdamState",
-    "TorchCheckpoint",
-    "batches_tracked",
-    "from_moments",
-    "head_name_of",
-    "read_checkpoint",
-    "to_moments",
-    "to_state_dict",
-    "to_variables",
-    "write_checkpoint",
-]
+from resunet_lc_jax.pytorch.adam import AdamState, StateDict
+from resunet_lc_jax.pytorch.misfit import misfit
+from resunet_lc_jax.pytorch.names import canonical, torch_axes, torch_name, torch_rank
 
 Variables = Mapping[str, Any]
 
@@ -48,31 +27,39 @@ def to_variables(state_dict: StateDict, template: Variables, model_name: str) ->
         Variables like the template, as NumPy arrays.
 
     Raises:
-        ValueError: listing every missing, unexpected and misshaped name.
+        ValueError: naming what is missing, unexpected or misshaped, or numbers that cannot be.
     """
-    given = {canonical(name, model_name): array for name, array in state_dict.items()}
+    given = by_own_name(state_dict, model_name)
     leaves, tree = jax.tree_util.tree_flatten_with_path(template)
     wanted = {torch_name(path): (path, leaf) for path, leaf in leaves}
-    lines = [f"missing: {name}" for name in wanted if name not in given]
-    lines += [
-        f"unexpected: {name}"
-        for name in given
-        if name not in wanted and not name.endswith("num_batches_tracked")
-    ]
-    arrays, misshaped = [], set()
-    for name in wanted.keys() & given.keys():
-        path, leaf = wanted[name]
-        expected = tuple(leaf.shape[axis] for axis in torch_axes(path, len(leaf.shape)))
-        if np.shape(given[name]) != expected:
-            misshaped.add(name)
-            lines.append(f"shape: {name} is {np.shape(given[name])} there, {expected} here")
-    if lines:
-        heading = f"the PyTorch weights do not fit {model_name} as configured"
-        raise ValueError("\n  ".join([f"{heading} ({likely_cause(misshaped)}?):", *sorted(lines)]))
-    for name, (path, leaf) in wanted.items():
-        axes = np.argsort(torch_axes(path, len(leaf.shape)))
-        arrays.append(np.ascontiguousarray(given[name].transpose(axes), leaf.dtype))
+    axes = {name: torch_axes(path, len(leaf.shape)) for name, (path, leaf) in wanted.items()}
+    shapes = {
+        name: tuple(leaf.shape[axis] for axis in axes[name]) for name, (_, leaf) in wanted.items()
+    }
+    if wrong := misfit({name: np.shape(a) for name, a in given.items()}, shapes, model_name):
+        raise ValueError(wrong)
+    arrays = []
+    for name, (_, leaf) in wanted.items():
+        with np.errstate(over="ignore"):  # found below
+            array = np.ascontiguousarray(given[name].transpose(np.argsort(axes[name])), leaf.dtype)
+        _check_numbers(name, array)
+        arrays.append(array)
     return jax.tree_util.tree_unflatten(tree, arrays)
+
+
+def by_own_name(state_dict: StateDict, model_name: str) -> dict[str, np.ndarray]:
+    """The weights by the names used here, without counts of steps."""
+    weights = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
+    own = {name: canonical(name, model_name) for name in weights}
+    # Where a file has both names of a layer, one stays as it is and is found not to fit.
+    return {(name if own[name] in weights else own[name]): array for name, array in weights.items()}
+
+
+def _check_numbers(name: str, array: np.ndarray) -> None:
+    if wrong := array.size - np.isfinite(array).sum():
+        raise ValueError(f"{name} has {wrong:,} values of {array.size:,} that are not finite")
+    if name.endswith("running_var") and array.min() < 0:
+        raise ValueError(f"{name} holds a negative variance, {array.min():.3g}")
 
 
 def to_state_dict(
@@ -99,14 +86,14 @@ def to_state_dict(
     for name in [name for name in arrays if name.endswith(".running_mean")]:
         name = name.removesuffix("running_mean") + "num_batches_tracked"
         count = num_batches_tracked
-        arrays[name] = np.array(count if isinstance(count, int) else count[name], np.int64)
+        arrays[name] = np.array(count if isinstance(count, int) else count.get(name, 0), np.int64)
     ordered = {name: arrays[name] for name in sorted(arrays, key=torch_rank)}
     return {re.sub(r"^fc\.", f"{head_name}.", name): array for name, array in ordered.items()}
 
 
 def batches_tracked(state_dict: StateDict) -> dict[str, int]:
     """The counts of steps that a state_dict's BatchNorm layers keep, by name."""
-    names = [name for name in state_dict if name.endswith(".num_batches_tracked")]
+    names = [name for name in state_dict if name.endswith("num_batches_tracked")]
     return {name: int(state_dict[name]) for name in names}
 
 
@@ -118,10 +105,15 @@ def head_name_of(state_dict: StateDict, model_name: str) -> str:
 
 def to_moments(adam: AdamState, params: Variables, model_name: str) -> tuple[Any, Any, int]:
     """optax.adam's (mu, nu, count) from PyTorch's state; params: the network's, as template."""
-    mu, nu = (
-        to_variables(moments, {"params": params}, model_name)["params"]
-        for moments in (adam.exp_avg, adam.exp_avg_sq)
-    )
+    moments = {}
+    for key in ("exp_avg", "exp_avg_sq"):
+        try:
+            moments[key] = to_variables(getattr(adam, key), {"params": params}, model_name)
+        except ValueError as error:
+            raise ValueError(f"Adam's {key}: {error}") from error
+    mu, nu = (moments[key]["params"] for key in ("exp_avg", "exp_avg_sq"))
+    if any(leaf.min() < 0 for leaf in jax.tree.leaves(nu)):
+        raise ValueError("Adam's exp_avg_sq holds a negative mean of squares")
     return mu, nu, adam.step
 
 

@@ -8,9 +8,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
-from resunet_lc_jax.exchange import create_template, export_torch, first_variables, import_torch
+from resunet_lc_jax.exchange import create_template, export_torch, import_torch
+from resunet_lc_jax.fine_tuning import first_variables
 from resunet_lc_jax.learning.state import TrainState
-from resunet_lc_jax.pytorch import weights
+from resunet_lc_jax.pytorch import checkpoint, weights
+from resunet_lc_jax.pytorch.adam import AdamState
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables, load_run
@@ -24,7 +26,7 @@ def _config(**changes: object) -> ConfigDict:
     return config
 
 
-def _checkpoint(config: ConfigDict, *, seed: int = 5) -> weights.TorchCheckpoint:
+def _checkpoint(config: ConfigDict, *, seed: int = 5) -> checkpoint.TorchCheckpoint:
     """A PyTorch checkpoint after 17 steps of Adam, its numbers drawn at random."""
     rng = np.random.default_rng(seed)
     like = weights.to_state_dict(initial_variables(config, build_model(config)))
@@ -33,8 +35,8 @@ def _checkpoint(config: ConfigDict, *, seed: int = 5) -> weights.TorchCheckpoint
         for k, v in like.items()
     }
     moments = {k: v for k, v in drawn.items() if "running" not in k and v.ndim}
-    adam = weights.AdamState(moments, {k: v**2 for k, v in moments.items()}, 17)
-    return weights.TorchCheckpoint(drawn, optimizer=adam, step=17)
+    adam = AdamState(moments, {k: v**2 for k, v in moments.items()}, 17)
+    return checkpoint.TorchCheckpoint(drawn, optimizer=adam, step=17)
 
 
 def _restore(config: ConfigDict, workdir: Path) -> TrainState:
@@ -46,12 +48,12 @@ def _restore(config: ConfigDict, workdir: Path) -> TrainState:
 def test_a_pytorch_checkpoint_goes_through_a_run_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip({"npz": "numpy", "pt": "torch"}.get(suffix, "safetensors"))
     config, given = _config(), tmp_path / f"given.{suffix}"
-    weights.write_checkpoint(given, _checkpoint(config))
+    checkpoint.write_checkpoint(given, _checkpoint(config))
     import_torch(config, tmp_path / "run", given)
     assert int(_restore(config, tmp_path / "run").step) == 17
     export_torch(config, tmp_path / "run", tmp_path / f"back.{suffix}")
-    a = weights.read_checkpoint(given)
-    b = weights.read_checkpoint(tmp_path / f"back.{suffix}")
+    a = checkpoint.read_checkpoint(given)
+    b = checkpoint.read_checkpoint(tmp_path / f"back.{suffix}")
     assert list(a.state_dict) == list(b.state_dict) and a.step == b.step
     assert a.optimizer is not None and b.optimizer is not None
     for one, other in [
@@ -65,7 +67,7 @@ def test_a_pytorch_checkpoint_goes_through_a_run_bit_for_bit(suffix: str, tmp_pa
 
 def test_weights_that_do_not_fit_are_listed_and_leave_no_run(tmp_path: Path) -> None:
     given = tmp_path / "given.npz"
-    weights.write_checkpoint(given, _checkpoint(_config()))
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
     with pytest.raises(ValueError, match="shape: lc.conv2_2.weight is"):
         import_torch(_config(**{"data.leads": ("I", "II")}), tmp_path / "run", given)
     assert not (tmp_path / "run").exists()
@@ -73,7 +75,7 @@ def test_weights_that_do_not_fit_are_listed_and_leave_no_run(tmp_path: Path) -> 
 
 def test_an_imported_run_is_not_written_over(tmp_path: Path) -> None:
     given = tmp_path / "given.npz"
-    weights.write_checkpoint(given, _checkpoint(_config()))
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
     import_torch(_config(), tmp_path / "run", given)
     with pytest.raises(ValueError, match="already holds a run"):
         import_torch(_config(), tmp_path / "run", given)
@@ -81,7 +83,7 @@ def test_an_imported_run_is_not_written_over(tmp_path: Path) -> None:
 
 def test_an_imported_run_is_trained_on_with_records_named_only_then(tmp_path: Path) -> None:
     given, workdir = tmp_path / "given.npz", tmp_path / "run"
-    weights.write_checkpoint(given, _checkpoint(_config()))
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
     import_torch(_config(), workdir, given)
     with hold(workdir, _config(**{"data.records": "simulated"})):
         pass
@@ -91,7 +93,7 @@ def test_an_imported_run_is_trained_on_with_records_named_only_then(tmp_path: Pa
 
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
     given = tmp_path / "given.npz"
-    weights.write_checkpoint(given, _checkpoint(_config()))
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
     import_torch(_config(), tmp_path / "run", given)
     tuned = _config(init_from=str(tmp_path / "run"))
     variables = first_variables(tuned, build_model(tuned))
@@ -103,11 +105,11 @@ def test_fine_tuning_on_other_leads_draws_only_the_tied_layers_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     given = tmp_path / "given.npz"
-    weights.write_checkpoint(given, _checkpoint(_config()))
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
     tuned = _config(init_from=str(given), **{"data.leads": ("I", "II", "V2")})
     variables = weights.to_state_dict(first_variables(tuned, build_model(tuned)))
     drawn = weights.to_state_dict(initial_variables(tuned, build_model(tuned)))
-    kept = weights.read_checkpoint(given).state_dict
+    kept = checkpoint.read_checkpoint(given).state_dict
     tied = ["lc.conv2_1.weight", "lc.conv2_2.weight"]
     assert f"new: {', '.join(tied)}" in capsys.readouterr().out
     for name, array in variables.items():
@@ -127,7 +129,7 @@ def test_fine_tuning_keeps_a_head_of_either_name_and_draws_one_of_other_classes_
         name.replace("fc.", f"{head}."): array[:classes] if name.startswith("fc.") else array
         for name, array in _checkpoint(config).state_dict.items()
     }
-    weights.write_checkpoint(given, weights.TorchCheckpoint(kept))
+    checkpoint.write_checkpoint(given, checkpoint.TorchCheckpoint(kept))
     config.init_from = str(given)
     variables = weights.to_state_dict(first_variables(config, build_model(config)))
     assert capsys.readouterr().out == f"weights taken from {given}{new}\n"
@@ -150,7 +152,7 @@ def test_the_published_shift_of_odd_leads_is_switched_by_the_config() -> None:
 
 def test_fine_tuning_from_another_network_is_refused(tmp_path: Path) -> None:
     given = tmp_path / "given.npz"
-    weights.write_checkpoint(given, _checkpoint(_config()))
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
     other = _config(init_from=str(given), **{"model.width": 8})
     with pytest.raises(ValueError, match="shape: inconv"):
         first_variables(other, build_model(other))

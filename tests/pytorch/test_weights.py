@@ -1,25 +1,21 @@
 """PyTorch weights in and out: exactly, from every kind of file, with errors that help."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from drawn_weights import assert_equal_dicts, random_variables, template
 
 from resunet_lc_jax.models import MODEL_NAMES, create_model
+from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, write_checkpoint
 from resunet_lc_jax.pytorch.weights import (
-    AdamState,
-    TorchCheckpoint,
     batches_tracked,
     from_moments,
     head_name_of,
-    read_checkpoint,
     to_moments,
     to_state_dict,
     to_variables,
-    write_checkpoint,
 )
 
 ORACLES = {
@@ -31,47 +27,6 @@ ORACLES = {
     "peer_mvms_full_T1000": "mvms_net",
 }
 WIDTHS = {"ribeiro_resnet": 8, "mvms_net": 64}  # of the oracle's networks; else 16
-LENGTH = 256
-
-
-def template(name, *, width=8, num_leads=12, num_classes=26, length=LENGTH):
-    model = create_model(name, width=width, num_leads=num_leads, num_classes=num_classes)
-    signal, present = jnp.zeros((1, num_leads, length)), jnp.ones((1, num_leads))
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
-
-
-def random_variables(name, seed=0, **shape):
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda leaf: rng.uniform(0.1, 1, leaf.shape).astype(np.float32), template(name, **shape)
-    )
-
-
-def assert_equal_dicts(got, expected):
-    assert list(got) == list(expected)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(got[name], array, err_msg=name)
-        assert got[name].dtype == array.dtype
-
-
-def random_checkpoint(name="res1d_maxpool"):
-    variables = random_variables(name)
-    mu, nu = random_variables(name, 1)["params"], random_variables(name, 2)["params"]
-    return TorchCheckpoint(
-        to_state_dict(variables, num_batches_tracked=300),
-        from_moments(mu, nu, 300, learning_rate=0.01),
-        step=300,
-        epoch=7,
-    )
-
-
-def assert_equal_checkpoints(got, expected):
-    assert_equal_dicts(got.state_dict, expected.state_dict)
-    assert_equal_dicts(got.optimizer.exp_avg, expected.optimizer.exp_avg)
-    assert_equal_dicts(got.optimizer.exp_avg_sq, expected.optimizer.exp_avg_sq)
-    assert got.optimizer.step == expected.optimizer.step
-    assert got.optimizer.learning_rate == expected.optimizer.learning_rate
-    assert (got.step, got.epoch) == (expected.step, expected.epoch)
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
@@ -136,78 +91,6 @@ def test_misfit_names_its_likely_cause(name, shape, cause):
     state_dict = to_state_dict(random_variables(name, **shape))
     with pytest.raises(ValueError, match=f"another {cause}"):
         to_variables(state_dict, template(name), name)
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pt", ".pth"])
-def test_checkpoint_with_moments_survives_every_kind_of_file(tmp_path, suffix):
-    pytest.importorskip("safetensors" if suffix == ".safetensors" else "torch")
-    checkpoint, path = random_checkpoint(), tmp_path / f"weights{suffix}"
-    write_checkpoint(path, checkpoint)
-    got = read_checkpoint(path)
-    if suffix == ".safetensors":  # it sorts by name
-        ordered = {name: got.state_dict[name] for name in checkpoint.state_dict}
-        moments = [
-            {name: of[name] for name in checkpoint.optimizer.exp_avg}
-            for of in (got.optimizer.exp_avg, got.optimizer.exp_avg_sq)
-        ]
-        adam = AdamState(*moments, got.optimizer.step, got.optimizer.learning_rate)
-        got = TorchCheckpoint(ordered, adam, got.step, got.epoch)
-    assert_equal_checkpoints(got, checkpoint)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize("key", [None, "model", "state_dict", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_state_dict_is_found_bare_or_nested_and_with_dataparallels_prefix(tmp_path, key, prefix):
-    torch = pytest.importorskip("torch")
-    expected = to_state_dict(random_variables("res1d_maxpool"))
-    tensors = {prefix + name: torch.tensor(array) for name, array in expected.items()}
-    torch.save({key: tensors, "epoch": 3} if key else tensors, tmp_path / "weights.pth")
-    got = read_checkpoint(tmp_path / "weights.pth")
-    assert_equal_dicts(got.state_dict, expected)
-    assert any("module." in note for note in got.notes) == bool(prefix)
-    assert got.epoch == (3 if key else None)
-
-
-def test_state_of_another_optimiser_is_left_out_and_said(tmp_path):
-    torch = pytest.importorskip("torch")
-    model = torch.nn.Linear(2, 2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    model(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
-    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save(content, tmp_path / "weights.pt")
-    got = read_checkpoint(tmp_path / "weights.pt")
-    assert got.optimizer is None
-    assert "optimiser" in got.notes[0]
-
-
-def test_files_that_hold_no_weights_are_refused_with_a_remedy(tmp_path):
-    torch = pytest.importorskip("torch")
-    torch.save({"args": {"lr": 1e-3}, "epoch": 3}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="args, epoch.*torch.save"):
-        read_checkpoint(tmp_path / "other.pt")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")  # a pickled object: never run
-    with pytest.raises(ValueError, match="torch.save"):
-        read_checkpoint(tmp_path / "module.pt")
-    (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(ValueError, match="torch.save"):
-        read_checkpoint(tmp_path / "text.pt")
-    with pytest.raises(ValueError, match=".safetensors"):
-        read_checkpoint(tmp_path / "weights.h5")
-
-
-def test_without_pytorch_the_error_names_the_extra_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"resunet_lc_jax\[torch\]"):
-        read_checkpoint(tmp_path / "weights.pt")
-
-
-def test_bfloat16_weights_are_read(tmp_path):
-    torch = pytest.importorskip("torch")
-    torch.save({"fc.weight": torch.full((2, 2), 1.5, dtype=torch.bfloat16)}, tmp_path / "w.pt")
-    got = read_checkpoint(tmp_path / "w.pt").state_dict["fc.weight"]
-    np.testing.assert_array_equal(got, np.full((2, 2), 1.5, np.float32))
 
 
 def bce_steps(twin, optimizer, signals, labels):
