@@ -29,12 +29,13 @@ def export(config: ConfigDict, workdir: Path, output: Path) -> None:
     Raises:
       ValueError: The file is of another kind.
     """
+    if output.is_dir():
+        raise ValueError(f"--output is {output}, a folder; name a file, as model.stablehlo in it")
     if output.suffix != ".stablehlo":
         raise ValueError(f"--output is {output}; export writes a file that ends in .stablehlo")
     configure_jax(config)
     run = load_run(workdir, config)
     content = stablehlo(run.model, run.variables, length=config.data.length)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as beside:
         beside.write_bytes(content)
     print(f"written: {output}, step {run.step:,}, {len(content) / 1e6:.1f} MB")

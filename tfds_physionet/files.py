@@ -41,12 +41,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a name beside `path` to write to; renames it to `path` if the block succeeds.
 
     The folder is made if it is missing. The suffix is kept, since writers judge the format by it.
+    The content is on the disk before the name is: a power loss leaves the old file or the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

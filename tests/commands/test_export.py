@@ -24,6 +24,8 @@ def test_exported_network_scores_batches_of_any_size_as_the_network_does():
         np.testing.assert_allclose(scores, expected.scores, rtol=0, atol=1e-5)
 
 
-def test_export_to_a_file_of_another_kind_is_an_error(tmp_path):
+def test_export_to_a_folder_or_a_file_of_another_kind_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="a folder; name a file"):
+        export(quickstart.get_config(), tmp_path, tmp_path)
     with pytest.raises(ValueError, match="model.onnx.*stablehlo"):
         export(quickstart.get_config(), tmp_path, tmp_path / "model.onnx")
