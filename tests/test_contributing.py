@@ -146,7 +146,7 @@ def lacking_of_database(
     header = folder / f"{record}.hea"
     header.write_text(_HEADER.format(name=record))
     if (found := read_header(header).database) != name:
-        lacking.append(f"a pattern for {record} in tfds_physionet/headers.py, which says {found}")
+        lacking.append(f"a pattern for {record} in tfds_physionet/databases.py, which says {found}")
     return lacking
 
 
