@@ -1,11 +1,16 @@
-"""Eight simulated CPU devices, and the places of the optional reference material."""
+"""Devices and compiled programs of a test run, and the places of the optional material.
+
+Tests marked `eight_devices` need as many simulated ones. They run in a process of their own, which
+tests/devices/test_on_eight_devices.py starts; all others run on one device, as on most machines.
+"""
 
 import os
 
-# Before anything imports jax: the parallel tests need several devices. (The programs are compiled
-# as for users: at xla_backend_optimization_level=0 dropout's masks came out wrong on 8 devices.)
+# Before anything imports jax. (The programs are compiled as for users: at
+# xla_backend_optimization_level=0 dropout's masks came out wrong on 8 devices.)
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ.get("XLA_FLAGS", "")
+    + f" --xla_force_host_platform_device_count={os.environ.get('RESUNET_LC_TEST_DEVICES', '1')}"
 ).strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,6 +21,18 @@ import pytest
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _REFERENCE = _REPOSITORY.parent / "shared"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps the tests of this process: those for eight devices, or the others."""
+    on_eight = os.environ.get("RESUNET_LC_TEST_DEVICES") == "8"
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        marked = item.get_closest_marker("eight_devices") is not None
+        (kept if marked == on_eight else left).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)
 
 
 def _folder(variable: str, default: Path) -> Path:

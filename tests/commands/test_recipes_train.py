@@ -15,6 +15,8 @@ from resunet_lc_jax.learning.recipe import create_recipe
 from resunet_lc_jax.learning.state import TrainState, create_state, init_variables
 from resunet_lc_jax.runs.workdir import build_model
 
+pytestmark = pytest.mark.eight_devices
+
 _ROWS = 16
 # Widths and lengths as small as each network takes.
 _SMALL = {

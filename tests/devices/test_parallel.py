@@ -15,6 +15,8 @@ from resunet_lc_jax.learning.state import TrainState, create_state, init_variabl
 from resunet_lc_jax.models import create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 
+pytestmark = pytest.mark.eight_devices
+
 _MODEL = create_model("res1d_maxpool", width=8)
 
 

@@ -66,6 +66,7 @@ def in_two_parts() -> tuple[TrainState, list[float]]:
     return _train(2)
 
 
+@pytest.mark.eight_devices
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_the_parts_are_the_same_ones_on_eight_devices(
     mode: str, in_two_parts: tuple[TrainState, list[float]]

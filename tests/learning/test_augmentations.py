@@ -149,6 +149,7 @@ def test_mixup_mixes_signals_and_labels_of_neighbours_with_one_weight() -> None:
         augmentations.mixup(jax.random.key(0), _batch(3), alpha=0.4)
 
 
+@pytest.mark.eight_devices
 def test_augmented_batches_do_not_depend_on_the_number_of_devices() -> None:
     batch = random_batch(0, size=16, length=64)
     batch["annotated"] = np.ones((16, 26), bool)

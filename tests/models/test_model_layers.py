@@ -107,6 +107,7 @@ def test_dropout_mask_of_an_example_depends_on_its_global_index_alone():
     assert not np.array_equal(drop(x, jnp.arange(8), seed=1), whole)
 
 
+@pytest.mark.eight_devices
 def test_dropout_is_the_same_under_jit_a_mesh_and_pmap():
     x, index = jnp.ones((8, 3, 50)), jnp.arange(8)
     whole = jax.jit(drop)(x, index)

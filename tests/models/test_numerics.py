@@ -30,7 +30,7 @@ def _compile_step(model, tx, *, mode="auto", count=1):
     ("name", "mode", "count"),
     [
         ("res1d_maxpool", "auto", 1),
-        ("res1d_maxpool", "pmap", 8),
+        pytest.param("res1d_maxpool", "pmap", 8, marks=pytest.mark.eight_devices),
         ("ribeiro_resnet", "auto", 1),
         pytest.param("resunet_lc", "auto", 1, marks=pytest.mark.slow),
         pytest.param("mvms_net", "auto", 1, marks=pytest.mark.slow),

@@ -24,6 +24,7 @@ def _spoiled(batch: dict, row: int) -> dict:
     return batch
 
 
+@pytest.mark.eight_devices
 @pytest.mark.parametrize(("mode", "count"), [("auto", 1), ("jit", 8), ("pmap", 8)])
 def test_a_step_that_is_not_finite_changes_its_number_alone(mode: str, count: int) -> None:
     devices = parallel.choose_devices(mode, jax.devices()[:count])
