@@ -16,16 +16,18 @@ from resunet_lc_jax.learning.recipe import create_tx
 from resunet_lc_jax.learning.state import TrainState, create_state
 from resunet_lc_jax.pytorch import weights
 from resunet_lc_jax.pytorch.names import canonical
+from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import (
     build_model,
     hold,
     initial_variables,
     load_config,
-    load_run,
     open_checkpoints,
-    write_json,
 )
+from tfds_physionet.files import write_json
 
 IMPORTED = "imported.json"
 """In a run's folder: what its PyTorch checkpoint counted, and what it called its head."""
@@ -65,10 +67,9 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     with hold(workdir, config), Checkpoints(workdir / "checkpoints") as checkpoints:
         write_json(workdir / IMPORTED, imported)
         checkpoints.save(jax.tree.map(jnp.asarray, state), wait=True)
-    for note in checkpoint.notes:
-        print(note)
+    say(*checkpoint.notes)
     moments = "with Adam's moments" if checkpoint.optimizer else "without an optimiser's state"
-    print(f"{path.name}: {name}, step {int(state.step):,}, {moments}, is now the run {workdir}")
+    say(f"{path.name}: {name}, step {int(state.step):,}, {moments}, is now the run {workdir}")
 
 
 def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
@@ -104,7 +105,7 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
             head_name=head_name,
         )
     weights.write_checkpoint(path, weights.TorchCheckpoint(state_dict, optimizer=adam, step=step))
-    print(f"step {step:,} of {workdir} written to {path}: {len(state_dict)} arrays")
+    say(f"step {step:,} of {workdir} written to {path}: {len(state_dict)} arrays")
 
 
 def create_template(config: ConfigDict, model: nn.Module) -> TrainState:
@@ -143,7 +144,7 @@ def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
     fitting = {k: v for k, v in given.items() if k in wanted or not _is_tied(k)}
     fitting |= {name: wanted[name] for name in fresh}
     variables = weights.to_variables(fitting, drawn, config.model.name)
-    print(f"weights taken from {source}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
+    say(f"weights taken from {source}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
     return jax.tree.map(jnp.asarray, variables)
 
 
@@ -160,4 +161,4 @@ def _state_dict(config: ConfigDict, source: Path) -> dict[str, np.ndarray]:
 
 def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The config's optimiser, for the form of its state; the rate plays no part in that."""
-    return create_tx(config)
+    return create_tx(settings.optimisation(config))

@@ -1,12 +1,8 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints/, thresholds.json, evaluation/."""
 
-import fcntl
 import json
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +14,10 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.learning.state import init_variables
-from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.models import Network, create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from tfds_physionet.diagnoses import NUM_CLASSES
-from tfds_physionet.files import replacing
+from tfds_physionet.files import is_locked, lock, write_json
 
 NO_RECORDS = """no records were given. Either train on the Challenge's own:
   python -m tfds_physionet.prepare --download --data_dir=DIR     fetches them (about 6 GB), then
@@ -46,25 +41,6 @@ CHANGEABLE = (
 """Fields that a run may be taken up again with another value of."""
 
 _OF_ONE_START = ("coordinator", "num_processes", "process_id")  # of config.parallel
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained run, ready to score records.
-
-    Attributes:
-      config: Its config, with the overrides of this command.
-      model: The network.
-      variables: Parameters and BatchNorm statistics of the checkpoint.
-      step: The checkpoint's step.
-      thresholds: The decision threshold of each class.
-    """
-
-    config: ConfigDict
-    model: Network
-    variables: dict[str, Any]
-    step: int
-    thresholds: Thresholds
 
 
 def require_records(config: ConfigDict) -> None:
@@ -133,23 +109,10 @@ def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
         yield
         return
     _check_config(workdir, config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise BlockingIOError(
-                f"{workdir} is being written by {file.read().strip() or 'another process'}; "
-                "wait for it, stop it, or give another --workdir"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+    with lock(_lock(workdir), wait=False):
         write_json(workdir / "config.json", config.to_dict())
         hosts.wait("workdir")
         yield
-        file.truncate(0)
 
 
 def _check_config(workdir: Path, config: ConfigDict) -> None:
@@ -192,50 +155,13 @@ def load_config(workdir: Path, default: ConfigDict) -> ConfigDict:
     return config
 
 
-def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> Run:
-    """Loads a checkpoint of a run.
-
-    Args:
-      workdir: The run's folder.
-      config: Its config, from `load_config`.
-      checkpoint: 'best' or 'latest'.
-
-    Raises:
-      FileNotFoundError: The run has no checkpoint yet.
-    """
-    model = build_model(config)
-    like = jax.eval_shape(lambda: initial_variables(config, model))
-    with open_checkpoints(workdir) as checkpoints:
-        step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
-        if step is None:
-            raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
-        variables = checkpoints.restore_variables(like, step)
-    path = workdir / "thresholds.json"
-    thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
-    return Run(config, model, variables, step, thresholds)
-
-
 def open_checkpoints(workdir: Path) -> Checkpoints:
     """Opens a run's checkpoints to read them, also while another process trains the run."""
-    return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(_is_held(workdir)))
+    return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(is_locked(_lock(workdir))))
 
 
-def _is_held(workdir: Path) -> bool:
-    path = workdir / "lock"
-    if not path.is_file():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=2) + "\n")
+def _lock(workdir: Path) -> Path:
+    return workdir / "lock"
 
 
 def _flatten(config: ConfigDict) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.predict import predict
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.metrics_log import read_metrics
-from resunet_lc_jax.runs.workdir import load_config, load_run
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.workdir import load_config
 from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import CLASS_NAMES
 

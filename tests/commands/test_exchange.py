@@ -12,7 +12,8 @@ from resunet_lc_jax.exchange import create_template, export_torch, first_variabl
 from resunet_lc_jax.learning.state import TrainState
 from resunet_lc_jax.pytorch import weights
 from resunet_lc_jax.runs.checkpoints import Checkpoints
-from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables, load_config, load_run
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables, load_config
 
 
 def _config(**changes: object) -> ConfigDict:
