@@ -106,7 +106,7 @@ def _run() -> int:
             return 0
     config = _config_of(_path(_WORKDIR))
     if _MODE.value == "evaluate" and _LEADS.value:
-        from resunet_lc_jax.reduced_leads import evaluate_leads
+        from resunet_lc_jax.evaluate import evaluate_leads
 
         sizes = _numbers(_LEADS)
         evaluate_leads(config, _path(_WORKDIR), split=_SPLIT.value, sizes=sizes)

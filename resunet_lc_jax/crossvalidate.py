@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import publish
 from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
+from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.config import load_config
-from resunet_lc_jax.runs.workdir import configure_jax, hold, write_json
+from resunet_lc_jax.runs.screen import say
+from resunet_lc_jax.runs.workdir import configure_jax, hold
 from resunet_lc_jax.train import train
 from tfds_physionet.build_plan import NUM_FOLDS
+from tfds_physionet.files import write_json
 
 
 def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
@@ -48,22 +52,24 @@ def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> in
 
 def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
     parts: dict[int, Predictions] = {}
+    records = None
     for fold in folds:
         run, its_config = workdir / f"fold_{fold:02d}", _of_fold(config, fold)
         finished = _finished(run, its_config)
-        if hosts.is_main():
-            print(
-                f"fold {fold}: finished before, in {run}" if finished else f"fold {fold}, in {run}"
-            )
-        if not finished and (status := train(its_config, run)):
-            return status
+        say(f"fold {fold}: finished before, in {run}" if finished else f"fold {fold}, in {run}")
+        if not finished:
+            if records is None:
+                rules = settings.split_rules(its_config)
+                records = open_records(settings.source(config), rules)
+            if status := train(its_config, run, records):
+                return status
         parts[fold] = load_predictions(run / "evaluation" / "test.npz")
     title = f"{config.model.name}, {len(parts)} folds"
-    publish(config, workdir, concatenate(list(parts.values())), split="test", title=title)
+    publish(concatenate(list(parts.values())), config, workdir, split="test", title=title)
     summary = summarise(parts)
     if hosts.is_main():
         write_json(workdir / "crossvalidation.json", summary)
-        print(format_summary(summary), f"written: {workdir / 'crossvalidation.json'}", sep="\n")
+        say(format_summary(summary), f"written: {workdir / 'crossvalidation.json'}")
     return 0
 
 

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
+from resunet_lc_jax.data.sources import Records, Source
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.evaluate import decide, keep_thresholds, publish, score_run, score_stored_run
+from resunet_lc_jax.evaluate import keep_thresholds, publish
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.predict import score_headers, write_predictions
-from resunet_lc_jax.runs.workdir import configure_jax, load_run, write_json
+from resunet_lc_jax.runs import settings
+from resunet_lc_jax.runs.open_run import open_run
+from tfds_physionet.files import write_json
 from tfds_physionet.records import RecordError, find_records
 
 VOTES = ("mean", "majority")
@@ -80,13 +82,14 @@ def evaluate_ensemble(
     (parts, *validation), notes = _score(ensemble, configs, splits)
     together = combine(parts, ensemble.vote)
     for scored in validation:
-        together = decide(together, keep_thresholds(first, workdir, combine(scored, "mean")))
+        chosen = keep_thresholds(workdir, first.eval.thresholds, combine(scored, "mean"))
+        together = together.decided(chosen)
     models = ", ".join(dict.fromkeys(config.model.name for config in configs.values()))
     name = f"{ensemble.vote} of {len(ensemble.runs)} ({models})"
     mark = {"name": name, "vote": ensemble.vote, "runs": list(map(str, ensemble.runs))}
     if hosts.is_main():
         write_json(workdir / "config.json", first.to_dict() | {"ensemble": mark})
-    return publish(first, workdir, together, split=split, title=name, notes=notes)
+    return publish(together, first, workdir, split=split, title=name, notes=notes)
 
 
 def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
@@ -100,12 +103,15 @@ def _score(
     """By split, each run's predictions, decided at its own thresholds; and the notes."""
     parts: list[list[Predictions]] = [[] for _ in splits]
     notes: dict[str, None] = {}
-    for run in ensemble.runs:
-        found = score_stored_run(configs[run], run, *splits)
-        notes |= dict.fromkeys(found.notes)
-        for of_split, scored in zip(parts, found.scored, strict=True):
-            of_split.append(decide(scored, found.thresholds))
-            check_same_records(of_split[0], of_split[-1], str(ensemble.runs[0]), str(run))
+    opened: dict[Source, Records | None] = {}
+    for path in ensemble.runs:
+        source = settings.source(configs[path])
+        run = open_run(path, configs[path], *splits, records=opened.get(source))
+        opened[source] = run.records
+        notes |= dict.fromkeys(run.notes)
+        for of_split, split in zip(parts, splits, strict=True):
+            of_split.append(run.score(split))
+            check_same_records(of_split[0], of_split[-1], str(ensemble.runs[0]), str(path))
     return parts, list(notes)
 
 
@@ -171,13 +177,10 @@ def predict_ensemble(
     errors: dict[Path, RecordError] = {}
     own: list[Thresholds] = []
     for number, path in enumerate(ensemble.runs, start=1):
-        configure_jax(configs[path])
-        run = load_run(path, configs[path])
+        run = open_run(path, configs[path])
         unread: list[RecordError] = []
-        scored = score_headers(run, score_run(run), headers, unread)
         title = f"predicting, run {number} of {len(ensemble.runs)}"
-        hidden = not hosts.is_main()
-        scores.append(dict(tqdm(scored, title, len(headers), unit="record", disable=hidden)))
+        scores.append(dict(score_headers(run, headers, unread, title)))
         errors |= {error.path: error for error in unread}
         own.append(run.thresholds)
     path = workdir / "thresholds.json"

@@ -17,14 +17,16 @@ from resunet_lc_jax.learning.state import TrainState, create_state
 from resunet_lc_jax.pytorch import weights
 from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, write_checkpoint
 from resunet_lc_jax.pytorch.files import writable
+from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import (
     build_model,
     hold,
     initial_variables,
     open_checkpoints,
-    write_json,
 )
+from tfds_physionet.files import write_json
 
 IMPORTED = "imported.json"
 """In a run's folder: what its PyTorch checkpoint counted, and what it called its head."""
@@ -67,11 +69,11 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     }
     _store(config, workdir, state, imported)
     for note in checkpoint.notes:
-        print(note)
+        say(note)
     moments = "with Adam's moments" if adam else "without an optimiser's state"
-    print(f"{path.name}: {name}, step {step:,}, {moments}, is now the run {workdir}")
+    say(f"{path.name}: {name}, step {step:,}, {moments}, is now the run {workdir}")
     if config.train.steps is not None and step >= config.train.steps:
-        print(f"its config ends at step {config.train.steps:,}: --config.train.steps=N trains on")
+        say(f"its config ends at step {config.train.steps:,}: --config.train.steps=N trains on")
 
 
 def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict) -> None:
@@ -124,7 +126,7 @@ def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
             head_name=head_name,
         )
     write_checkpoint(path, TorchCheckpoint(state_dict, optimizer=adam, step=step))
-    print(f"step {step:,} of {workdir} written to {path}: {len(state_dict)} arrays")
+    say(f"step {step:,} of {workdir} written to {path}: {len(state_dict)} arrays")
 
 
 def _counted(imported: Path, step: int) -> tuple[int | dict[str, int], str]:
@@ -148,4 +150,8 @@ def create_template(config: ConfigDict, model: nn.Module) -> TrainState:
 
 
 def _first_state(config: ConfigDict, variables: weights.Variables) -> TrainState:
-    return create_state(dict(variables), create_tx(config), average=config.train.ema_decay > 0)
+    return create_state(
+        dict(variables),
+        create_tx(settings.optimisation(config)),
+        average=config.train.ema_decay > 0,
+    )

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.models import Network
 from resunet_lc_jax.models.folding import fold
-from resunet_lc_jax.runs.workdir import configure_jax, load_run
+from resunet_lc_jax.runs.open_run import open_run
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import replacing
 
 PLATFORMS = ("cpu", "cuda")
@@ -33,12 +34,11 @@ def export(config: ConfigDict, workdir: Path, output: Path) -> None:
         raise ValueError(f"--output is {output}, a folder; name a file, as model.stablehlo in it")
     if output.suffix != ".stablehlo":
         raise ValueError(f"--output is {output}; export writes a file that ends in .stablehlo")
-    configure_jax(config)
-    run = load_run(workdir, config)
-    content = stablehlo(run.model, run.variables, length=config.data.length)
+    run = open_run(workdir, config)
+    content = stablehlo(run.model, run.variables, length=run.windowing.length)
     with replacing(output) as beside:
         beside.write_bytes(content)
-    print(f"written: {output}, step {run.step:,}, {len(content) / 1e6:.1f} MB")
+    say(f"written: {output}, step {run.step:,}, {len(content) / 1e6:.1f} MB")
 
 
 def stablehlo(model: Network, variables: dict[str, Any], *, length: int) -> bytes:

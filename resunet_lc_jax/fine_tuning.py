@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 from resunet_lc_jax.pytorch import weights
 from resunet_lc_jax.pytorch.checkpoint import read_checkpoint
 from resunet_lc_jax.runs.config import load_config
-from resunet_lc_jax.runs.workdir import initial_variables, load_run
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.screen import say
+from resunet_lc_jax.runs.workdir import initial_variables
 
 # Layers whose shape depends on the classes, or on the leads and the length: new where they differ.
 _TIED_LAYERS = ("fc", "fc_1", "lin", "ch_fc1", "ch_fc2", "lc.conv2_1", "lc.conv2_2")
@@ -43,7 +45,7 @@ def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
         variables = weights.to_variables(fitting, drawn, config.model.name)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    print(f"weights taken from {source}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
+    say(f"weights taken from {source}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
     return jax.tree.map(jnp.asarray, variables)
 
 
@@ -54,8 +56,7 @@ def _is_tied(name: str) -> bool:
 def _state_dict(config: ConfigDict, source: Path) -> dict[str, np.ndarray]:
     if source.is_file():
         checkpoint = read_checkpoint(source)
-        for note in checkpoint.notes:
-            print(note)
+        say(*checkpoint.notes)
         return dict(checkpoint.state_dict)
     if not source.is_dir():
         raise FileNotFoundError(f"config.init_from is {source}: there is no such run or file")

@@ -1,25 +1,22 @@
 """Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
 
 import csv
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from resunet_lc_jax.data import stream
-from resunet_lc_jax.data.windows import score_records
+from resunet_lc_jax.data.sources import variant
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.evaluate import ScoreBatch, score_run
 from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
-from resunet_lc_jax.runs.workdir import Run, configure_jax, load_run
+from resunet_lc_jax.runs.open_run import OpenRun, open_run
+from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.files import replacing
+from tfds_physionet.pool import map_ahead, num_cores
 from tfds_physionet.records import RecordError, find_records, read_record
 from tfds_physionet.signals import PreparedSignal, prepare
 
@@ -43,39 +40,28 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
       The exit status: 0, or 1 if no record could be read.
     """
     headers = find_records(folder, unique=False)
-    configure_jax(config)
-    run = load_run(workdir, config)
+    run = open_run(workdir, config)
     errors: list[RecordError] = []
     decided = (
         (header, scores, run.thresholds.decide(scores))
-        for header, scores in score_headers(run, score_run(run), headers, errors)
+        for header, scores in score_headers(run, headers, errors, "predicting")
     )
-    shown = tqdm(decided, "predicting", len(headers), unit="record", disable=not hosts.is_main())
-    return write_predictions(shown, errors, folder, output)
+    return write_predictions(decided, errors, folder, output)
 
 
 def score_headers(
-    run: Run, score_batch: ScoreBatch, headers: Sequence[Path], errors: list[RecordError]
+    run: OpenRun, headers: Sequence[Path], errors: list[RecordError], title: str
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Returns the scores [26] that a run gives each record that can be read, in their order.
+    """Yields the scores [26] that a run gives each record that can be read, in their order.
 
     Args:
       run: The run.
-      score_batch: Its network, from `evaluate.score_run`.
       headers: The records' .hea files.
       errors: Takes the errors of those that can't be read.
+      title: Of the progress bar.
     """
-    config = run.config
-    return score_records(
-        _prepared_ahead(headers, errors, variant=config.data.variant),
-        score_batch,
-        batch_size=config.eval.batch_size,
-        length=config.data.length,
-        rows=stream.lead_rows(config.data.leads),
-        windows=config.eval.windows,
-        pad=config.data.pad,
-        seed=config.seed,
-    )
+    signals = _prepared_ahead(headers, errors, run.config.data.variant)
+    yield from progress(run.score_signals(signals), title, len(headers), unit="record")
 
 
 def write_predictions(
@@ -112,7 +98,7 @@ def write_predictions(
             rows.writerow([name.as_posix(), found, *(f"{score:.9g}" for score in scores)])
             done += 1
     _write_errors(output / "errors.csv", errors, folder)
-    print(
+    say(
         f"{done:,} records scored, {len(errors):,} could not be read"
         + (f" (see {output / 'errors.csv'})" if errors else "")
         + f"; predictions in {output}"
@@ -122,31 +108,27 @@ def write_predictions(
 
 
 def _prepared_ahead(
-    headers: Iterable[Path], errors: list[RecordError], *, variant: str
+    headers: Sequence[Path], errors: list[RecordError], variant_name: str
 ) -> Iterator[tuple[Path, PreparedSignal]]:
     """Reads and prepares records in threads, a few ahead of the network, in order."""
-    wanted = stream.variant(variant)
-
-    def read(header: Path) -> PreparedSignal | RecordError:
-        try:
-            return prepare(
-                read_record(header), sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz
-            )
-        except RecordError as error:
-            return error
-
-    threads = os.cpu_count() or 1
+    wanted, threads = variant(variant_name), num_cores()
+    read = partial(_prepared, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
     with ThreadPoolExecutor(threads) as pool:
-        remaining = iter(headers)
-        ahead = deque((h, pool.submit(read, h)) for h in islice(remaining, 4 * threads))
-        while ahead:
-            header, future = ahead.popleft()
-            result = future.result()
-            ahead.extend((h, pool.submit(read, h)) for h in islice(remaining, 1))
+        prepared = map_ahead(pool, read, headers, ahead=4 * threads)
+        for header, result in zip(headers, prepared, strict=True):
             if isinstance(result, RecordError):
                 errors.append(result)
             else:
                 yield header, result
+
+
+def _prepared(
+    header: Path, *, sampling_rate: float, band_hz: tuple[float, float] | None
+) -> PreparedSignal | RecordError:
+    try:
+        return prepare(read_record(header), sampling_rate=sampling_rate, band_hz=band_hz)
+    except RecordError as error:
+        return error
 
 
 def _write_errors(path: Path, errors: Sequence[RecordError], folder: Path) -> None:

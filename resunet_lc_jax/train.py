@@ -7,29 +7,23 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from resunet_lc_jax.data.selection import keep_splits
+from resunet_lc_jax.data.sources import Records
 from resunet_lc_jax.devices import hosts, parallel, preemption
-from resunet_lc_jax.evaluate import choose_thresholds, evaluate, validate
-from resunet_lc_jax.job import (
-    Job,
-    compile_training,
-    compile_validation,
-    describe,
-    first_state,
-    placed_batches,
-    plan_job,
-)
+from resunet_lc_jax.evaluate import choose_thresholds, evaluate_run, validate
 from resunet_lc_jax.learning import optim
-from resunet_lc_jax.learning.recipe import Recipe
 from resunet_lc_jax.learning.state import TrainState
-from resunet_lc_jax.runs import provenance
+from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.checkpoints import METRIC, Checkpoints
-from resunet_lc_jax.runs.metrics_log import MetricsWriter, read_metrics
+from resunet_lc_jax.runs.metrics_log import MetricsWriter, read_validations
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.screen import progress, say
+from resunet_lc_jax.runs.splits import keep_splits
 from resunet_lc_jax.runs.watch import Watch
 from resunet_lc_jax.runs.workdir import configure_jax, hold
+from resunet_lc_jax.training_setup import TrainingSetup, set_up_training
 
 
-def train(config: ConfigDict, workdir: Path) -> int:
+def train(config: ConfigDict, workdir: Path, records: Records | None = None) -> int:
     """Trains a run to its end, then chooses its thresholds and evaluates it on the test records.
 
     A run that is found in the folder is taken up where its latest checkpoint stands.
@@ -37,6 +31,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
     Args:
       config: The run's config.
       workdir: Its folder.
+      records: The records that the config asks for, where they are open already.
 
     Returns:
       The exit status: 0, or 75 if a signal stopped the run (it is saved then).
@@ -45,38 +40,42 @@ def train(config: ConfigDict, workdir: Path) -> int:
       ValueError: The config, the data or the folder do not fit; the message says what to change.
     """
     configure_jax(config)
-    job = plan_job(config)
+    setup = set_up_training(config, records)
     with hold(workdir, config):
         if hosts.is_main():
-            keep_splits(workdir / "splits.csv", job.selection)
+            keep_splits(workdir, setup.records.selection)
         with preemption.listen() as stop:
-            if not _loop(config, workdir, job, stop):
+            if not _loop(setup, workdir, stop):
                 return preemption.EXIT_STATUS
-        choose_thresholds(config, workdir)
-        evaluate(config, workdir, split="test")
+        run = load_run(workdir, config, model=setup.model, records=setup.records)
+        evaluate_run(choose_thresholds(run), "test")
     return 0
 
 
-def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequest) -> bool:
+def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> bool:
     """Trains to the end and returns True, or saves and returns False once a stop is asked for."""
-    train_step = compile_training(config, job)
-    scoring = compile_validation(config, job)
-    state = first_state(config, job)
-    total, per_epoch = job.total_steps, job.steps_per_epoch
-    say = tqdm.write if hosts.is_main() else _silent
-    say("\n".join([*job.selection.notes, describe(config, job, state)]))
+    config, records = setup.config, setup.records
+    train_step = setup.compile_step()
+    state = setup.first_state()
+    total, per_epoch = setup.total_steps, setup.steps_per_epoch
+    say(*records.selection.notes, setup.describe(state))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
             say(f"taken up at step {int(state.step):,} of {total:,}")
         start = int(state.step)
         if hosts.is_main():
-            source = provenance.data_source(job.builder.data_dir)
+            source = provenance.data_source(records.folder)
             provenance.record_start(workdir, step=start, data=source)
-        with MetricsWriter(workdir, step=start) as writer, _progress(total, start) as progress:
+        with (
+            MetricsWriter(workdir, step=start) as writer,
+            progress(
+                None, "training", total, initial=start, unit="step", dynamic_ncols=True
+            ) as bar,
+        ):
             hosts.wait("metrics")
-            history = [r for r in read_metrics(workdir) if f"validation_{METRIC}" in r]
-            state, ended = _follow(job.recipe, state, history)
+            history = read_validations(workdir)
+            state, ended = _guided(setup, state, history)
             watch = Watch(
                 workdir,
                 step=start,
@@ -84,7 +83,7 @@ def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequ
                 write=writer.write,
                 say=say,
             )
-            batches = placed_batches(config, job, start)
+            batches = setup.placed_batches(start)
             alone = jax.process_count() == 1
             number = start
             while True:
@@ -93,17 +92,13 @@ def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequ
                 checkpoint_due = _every(config.train.checkpoint_every_steps, number)
                 if due or checkpoint_due or stopping:
                     watch.settle()
-                if due and number not in {row["step"] for row in history} and not stopping:
+                if due and number not in history and not stopping:
                     metrics = validate(
-                        config,
-                        job.builder,
-                        job.selection.split("validation"),
-                        scoring(state.variables),
+                        records, setup.scorer(state.variables), settings.windowing(config)
                     )
-                    row = {f"validation_{k}": v for k, v in metrics.items()}
-                    writer.write(number, row)
-                    history.append({"step": number} | row)
-                    state, ended = _follow(job.recipe, state, history)
+                    writer.write_validation(number, metrics)
+                    history[number] = metrics
+                    state, ended = _guided(setup, state, history)
                     say(_validation_line(number, number / per_epoch, metrics))
                     checkpoints.save(state, metric=metrics[METRIC])
                 elif checkpoint_due:
@@ -117,29 +112,25 @@ def _loop(config: ConfigDict, workdir: Path, job: Job, stop: preemption.StopRequ
                     return False
                 if number >= total or ended:
                     return True
-                records, batch = next(batches)
+                names, batch = next(batches)
                 if number == start:
                     train_step = parallel.compile_for(train_step, state, batch)
                 state, values = train_step(state, batch)
                 number += 1
-                watch.follow(number, values, records)
-                progress.update()
+                watch.follow(number, values, names)
+                bar.update()
                 if _every(config.train.log_every_steps, number) or number == total:
                     watch.settle()
                     row = {name: float(values[name]) for name in ("loss", "gradient_norm")}
                     writer.write(number, {"epoch": number / per_epoch, **row})
-                    progress.set_postfix_str(_speed(progress, config, row["loss"]), refresh=False)
+                    bar.set_postfix_str(_speed(bar, config, row["loss"]), refresh=False)
 
 
-def _follow(recipe: Recipe, state: TrainState, history: list) -> tuple[TrainState, bool]:
+def _guided(setup: TrainingSetup, state: TrainState, history: dict) -> tuple[TrainState, bool]:
     """The state with the learning rate that the validations ask for, and whether they end it."""
-    decision = recipe.decide(history)
-    opt_state = optim.set_rate_factor(state.opt_state, decision.rate_factor)
-    return replace(state, opt_state=opt_state), decision.stop
-
-
-def _silent(text: str) -> None:
-    """Prints nothing: what the processes but the first say."""
+    guidance = setup.recipe.guide(list(history.values()))
+    opt_state = optim.set_rate_factor(state.opt_state, guidance.rate_factor)
+    return replace(state, opt_state=opt_state), guidance.stop
 
 
 def _every(interval: int, number: int) -> bool:
@@ -151,17 +142,6 @@ def _validation_line(step: int, epoch: float, metrics: dict[str, float]) -> str:
     return f"step {step:,} (epoch {epoch:.4g}) validation: {values}"
 
 
-def _progress(total: int, start: int) -> tqdm:
-    return tqdm(
-        total=total,
-        initial=start,
-        unit="step",
-        desc="training",
-        dynamic_ncols=True,
-        disable=not hosts.is_main(),
-    )
-
-
-def _speed(progress: tqdm, config: ConfigDict, loss: float) -> str:
-    rate = progress.format_dict["rate"]
+def _speed(bar: tqdm, config: ConfigDict, loss: float) -> str:
+    rate = bar.format_dict["rate"]
     return f"loss {loss:.4f}" + (f", {rate * config.train.batch_size:.0f} ex/s" if rate else "")

@@ -16,8 +16,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from resunet_lc_jax.data.sources import Records
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _REFERENCE = _REPOSITORY.parent / "shared"
@@ -83,10 +87,14 @@ def simulated_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def simulated_data(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data_dir of those records, prepared at 100 Hz."""
-    from tfds_physionet.prepare import prepare_dataset
+def records(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> "Records":
+    """Those records, prepared at 100 Hz and opened; their folds say what serves what."""
+    from configs import default
+    from resunet_lc_jax.data.sources import open_records
+    from resunet_lc_jax.runs import settings
 
-    folder = tmp_path_factory.mktemp("prepared")
-    prepare_dataset(simulated_records, folder, config="100hz", workers=1, progress=False)
-    return folder
+    config = default.get_config()
+    config.data.records = str(simulated_records)
+    config.data.data_dir = str(tmp_path_factory.mktemp("prepared"))
+    config.data.variant, config.data.workers = "100hz", 1
+    return open_records(settings.source(config), settings.split_rules(config))

@@ -3,6 +3,7 @@
 import ast
 import importlib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import jax
@@ -10,6 +11,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
+from resunet_lc_jax.data.sources import Source
+from resunet_lc_jax.learning.recipe import AugmentSettings, LossSettings, OptimSettings
 from resunet_lc_jax.runs.config import check_config
 from resunet_lc_jax.runs.workdir import build_model, initial_variables
 
@@ -61,24 +64,29 @@ def test_a_config_describes_the_published_network(name: str) -> None:
     assert sum(x.size for x in jax.tree.leaves(variables["params"])) == _PARAMETERS[name]
 
 
+# Values that are made of a whole section, by the names of their fields.
+_OF_SECTIONS = {
+    "loss": LossSettings,
+    "augment": AugmentSettings,
+    "train": OptimSettings,
+    "data": Source,
+}
+
+
 def test_every_knob_is_read_somewhere() -> None:
     files = [_REPOSITORY / "main.py", *(_REPOSITORY / "resunet_lc_jax").rglob("*.py")]
     nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
-    # What the code reads, as it is written: 'config.data.length', "config[f'{name}_folds']".
+    # What the code reads, as it is written: 'config.data.length', "config.data[f'{name}_folds']".
     read = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute | ast.Subscript)}
     unread = []
     for knob in _knobs(default.get_config()):
         section, _, name = knob.rpartition(".")
-        ways = {f"config.{knob}", f"run.config.{knob}"}
-        if section:
-            ways |= {knob}  # a variable that is called as the section
-        if section == "data":
-            split, _, kind = name.partition("_")
-            ways |= {f"config.{name}"}
-            if split in ("train", "validation", "test"):
-                ways |= {f"config[f'{{name}}_{kind}']"}
-        if section == "augment":
-            ways |= {f"knobs.{name}"}
+        split, _, kind = name.partition("_")
+        ways = {f"config.{knob}", f"self.config.{knob}", f"run.config.{knob}"}
+        if split in ("train", "validation", "test"):
+            ways |= {f"config.data[f'{{name}}_{kind}']"}
+        if section in _OF_SECTIONS and name in {f.name for f in fields(_OF_SECTIONS[section])}:
+            ways |= {f"settings.{name}", f"source.{name}"}
         if not ways & read:
             unread.append(knob)
     assert not unread

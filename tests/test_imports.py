@@ -63,13 +63,11 @@ def test_only_checkpoints_imports_orbax(repository: Path) -> None:
     assert _importers(repository, "resunet_lc_jax", "orbax") == {"runs/checkpoints.py"}
 
 
-@pytest.mark.parametrize("wing", ["learning", "measures", "models", "devices"])
+@pytest.mark.parametrize("wing", ["learning", "data", "measures", "models", "devices"])
 def test_pure_wings_know_nothing_of_configs_and_progress(repository: Path, wing: str) -> None:
     forbidden = {"ml_collections", "absl", "tqdm", "orbax"}
     for path in (repository / "resunet_lc_jax" / wing).rglob("*.py"):
         found = {name.split(".")[0] for name in _imports(path)} & forbidden
-        if path.name == "recipe.py":  # reads the config until it takes values
-            found -= {"ml_collections"}
         assert not found, f"{wing}/{path.name} imports {found}"
 
 

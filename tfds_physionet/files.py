@@ -2,9 +2,12 @@
 
 import contextlib
 import fcntl
+import json
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -19,21 +22,54 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Holds a lock file, which ends with the process and is removed after use."""
+def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds a lock file, which ends with the process and is removed after use.
+
+    Args:
+        path: The file, which names the process that holds it. Its folder is made if it is missing.
+        wait: Whether to wait for another process that holds it.
+
+    Raises:
+        BlockingIOError: Another process holds it and is not waited for; the message names it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        file = open(path, "w")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        file = open(path, "a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+            raise BlockingIOError(
+                f"{path.parent} is being written by {holder}; wait for it, stop it, or choose "
+                "another folder"
+            ) from None
         # The holder before may have removed the very file that was waited for.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 break
         file.close()
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}\n")
+    file.flush()
     try:
         yield
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)
         file.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a lock file."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -53,3 +89,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=2) + "\n")

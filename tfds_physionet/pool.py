@@ -16,14 +16,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # (function, items) -> results in the order of the items; the function is one that pickle finds by
 # name, and returns its errors as values.
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def num_cores() -> int:
@@ -31,6 +35,26 @@ def num_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+) -> Iterator[Result]:
+    """Maps a function over items in a pool, in order.
+
+    Args:
+        pool: Where the calls run.
+        function: What to call.
+        items: Of each call.
+        ahead: How many calls are begun or done before the first of them is taken.
+    """
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @contextmanager
@@ -50,13 +74,7 @@ def worker_pool(workers: int) -> Iterator[Map]:
     threads = ThreadPoolExecutor(workers)
 
     def ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        waiting: deque[Future] = deque()
-        for item in items:
-            waiting.append(threads.submit(_call, idle, function, item))
-            if len(waiting) >= 3 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        return map_ahead(threads, partial(_call, idle, function), items, ahead=3 * workers)
 
     try:
         yield ordered_map

@@ -1,6 +1,6 @@
 """Which records train, validate and test: by folds, by databases or by lists.
 
-Works on the table of the records alone (`tfds_physionet.table`); reads no signals.
+Works on the table of the records alone (`tfds_physionet.records_table`); reads no signals.
 """
 
 import csv
@@ -10,14 +10,32 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from tfds_physionet.build_plan import NUM_FOLDS
-from tfds_physionet.files import replacing
 from tfds_physionet.folds import group_records
 from tfds_physionet.records_table import RecordTable
+from tfds_physionet.wording import shortlist
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """What says which records serve what; see `config.data` for each.
+
+    Attributes:
+      folds: The folds of each split of `SPLITS`.
+      lists: CSV files that name the records of a split, instead of folds; {} for none.
+      only_databases: Databases to use, by name; () for all.
+      except_databases: Databases not to use.
+      leave_out: Databases to test on as a whole.
+    """
+
+    folds: Mapping[str, tuple[int, ...]]
+    lists: Mapping[str, str]
+    only_databases: tuple[str, ...] = ()
+    except_databases: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +88,14 @@ class Selection:
         return Split(name, self.table.take(rows))
 
 
-def select(table: RecordTable, config: ConfigDict) -> Selection:
+def select(table: RecordTable, rules: SplitRules) -> Selection:
     """Chooses the records of each split.
 
     By folds unless `leave_out` names databases to be tested on, or lists name the records.
 
     Args:
       table: The data set's records.
-      config: The run's `config.data`.
+      rules: What chooses.
 
     Raises:
       FileNotFoundError: A list is not there.
@@ -86,20 +104,20 @@ def select(table: RecordTable, config: ConfigDict) -> Selection:
     """
     notes: list[str] = []
     allowed = np.ones(len(table.record_id), bool)
-    if config.only_databases:
-        allowed = _of(table, config.only_databases, "only_databases")
-    allowed &= ~_of(table, config.except_databases, "except_databases")
+    if rules.only_databases:
+        allowed = _of(table, rules.only_databases, "only_databases")
+    allowed &= ~_of(table, rules.except_databases, "except_databases")
     if not allowed.any():
         raise ValueError("config.data.only_databases and except_databases leave no record")
-    lists = {name: config[f"{name}_list"] for name in SPLITS if config[f"{name}_list"]}
-    if lists and config.leave_out:
+    lists = rules.lists
+    if lists and rules.leave_out:
         raise ValueError("give config.data.leave_out or lists of records, not both")
     if lists:
-        rows = _by_lists(table, lists, config, notes)
-    elif config.leave_out:
-        rows = _without(table, allowed, config, notes)
+        rows = _by_lists(table, rules, notes)
+    elif rules.leave_out:
+        rows = _without(table, allowed, rules, notes)
     else:
-        rows = _by_folds(table, config)
+        rows = _by_folds(table, rules.folds)
     if lists and not allowed.all():
         outside = sum(np.count_nonzero(chosen & ~allowed) for chosen in rows.values())
         notes.append(f"{outside:,} records of the lists are of databases that are not selected")
@@ -124,16 +142,14 @@ def _of(table: RecordTable, names: tuple[str, ...], field: str) -> np.ndarray:
     return np.isin(table.database, list(wanted))
 
 
-def _by_folds(table: RecordTable, config: ConfigDict) -> dict[str, np.ndarray]:
-    folds = {name: set(config[f"{name}_folds"]) for name in SPLITS}
+def _by_folds(table: RecordTable, folds: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     for name, chosen in folds.items():
-        if not chosen <= set(range(1, NUM_FOLDS + 1)):
+        if not set(chosen) <= set(range(1, NUM_FOLDS + 1)):
             raise ValueError(
-                f"config.data.{name}_folds is {tuple(config[f'{name}_folds'])}; "
-                f"the folds are 1 to {NUM_FOLDS}"
+                f"config.data.{name}_folds is {tuple(chosen)}; the folds are 1 to {NUM_FOLDS}"
             )
     for one, other in combinations(SPLITS, 2):
-        if shared := folds[one] & folds[other]:
+        if shared := set(folds[one]) & set(folds[other]):
             raise ValueError(
                 f"fold {min(shared)} is in config.data.{one}_folds and in {other}_folds; a record "
                 "serves only one of training, validation (best epoch, thresholds) and test"
@@ -142,10 +158,10 @@ def _by_folds(table: RecordTable, config: ConfigDict) -> dict[str, np.ndarray]:
 
 
 def _without(
-    table: RecordTable, allowed: np.ndarray, config: ConfigDict, notes: list[str]
+    table: RecordTable, allowed: np.ndarray, rules: SplitRules, notes: list[str]
 ) -> dict[str, np.ndarray]:
     """Tests on all of some databases; all others train but for their validation folds."""
-    test = _of(table, config.leave_out, "leave_out") & allowed
+    test = _of(table, rules.leave_out, "leave_out") & allowed
     groups = _groups(table)
     related = np.isin(groups, groups[test]) & ~test
     if dropped := np.count_nonzero(related & allowed):
@@ -153,13 +169,12 @@ def _without(
             f"{dropped:,} records of other databases share a patient or a signal with the "
             "left-out ones and are not used"
         )
-    validation = ~test & ~related & np.isin(table.fold, config.validation_folds)
+    validation = ~test & ~related & np.isin(table.fold, rules.folds["validation"])
     return {"train": ~test & ~related & ~validation, "validation": validation, "test": test}
 
 
-def _by_lists(
-    table: RecordTable, lists: Mapping[str, str], config: ConfigDict, notes: list[str]
-) -> dict[str, np.ndarray]:
+def _by_lists(table: RecordTable, rules: SplitRules, notes: list[str]) -> dict[str, np.ndarray]:
+    lists = rules.lists
     for name in ("train", "test"):
         if name not in lists:
             given = ", ".join(f"config.data.{other}_list" for other in lists)
@@ -168,7 +183,7 @@ def _by_lists(
     for one, other in combinations(names, 2):
         if shared := names[one] & names[other]:
             raise ValueError(
-                f"{_some(shared)} {'is' if len(shared) == 1 else 'are'} in {lists[one]} and in "
+                f"{shortlist(shared)} {'is' if len(shared) == 1 else 'are'} in {lists[one]} and in "
                 f"{lists[other]}; a record serves only one of training, validation and test"
             )
     rows = {}
@@ -177,13 +192,15 @@ def _by_lists(
         missing = wanted - set(table.record_id[rows[name]].tolist())
         text = f"{lists[name]}: {len(missing):,} of {len(wanted):,} records are not in the data set"
         if missing == wanted:
-            raise ValueError(f"{text} ({_some(missing)}); does the list belong to these records?")
+            raise ValueError(
+                f"{text} ({shortlist(missing)}); does the list belong to these records?"
+            )
         if missing:
-            notes.append(f"{text} ({_some(missing)})")
+            notes.append(f"{text} ({shortlist(missing)})")
     if "validation" not in rows:
-        rows["validation"] = rows["train"] & np.isin(table.fold, config.validation_folds)
+        rows["validation"] = rows["train"] & np.isin(table.fold, rules.folds["validation"])
         rows["train"] &= ~rows["validation"]
-        folds = ", ".join(map(str, config.validation_folds))
+        folds = ", ".join(map(str, rules.folds["validation"]))
         notes.append(
             "no config.data.validation_list: of the training list, "
             f"{np.count_nonzero(rows['validation']):,} records validate (those of fold {folds})"
@@ -224,64 +241,6 @@ def _leaks(table: RecordTable, rows: Mapping[str, np.ndarray]) -> list[str]:
         if leaking.any():
             notes.append(
                 f"leak: {np.count_nonzero(leaking):,} {other} records share a patient or a signal "
-                f"with {one} records ({_some(set(table.record_id[leaking].tolist()))})"
+                f"with {one} records ({shortlist(set(table.record_id[leaking].tolist()))})"
             )
     return notes
-
-
-def _some(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + ", ..." * (len(names) > 3)
-
-
-def keep_splits(path: Path, selection: Selection) -> None:
-    """Writes a run's splits.csv (split, record, signal_hash), or checks the one that is there.
-
-    Raises:
-      ValueError: The run was begun with other records.
-    """
-    chosen = {name: _signals(selection.split(name)) for name in SPLITS}
-    if path.is_file():
-        before = _read_splits(path)
-        for name in SPLITS:
-            if changed := before[name] ^ chosen[name]:
-                raise ValueError(
-                    f"{path}: the run was begun with other {name} records, {len(changed):,} differ "
-                    f"({_some({record for record, _ in changed})}); give another --workdir"
-                )
-        return
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["split", "record", "signal_hash"])
-        for name in SPLITS:
-            writer.writerows([name, *signal] for signal in sorted(chosen[name]))
-
-
-def check_unseen(path: Path, split: Split) -> None:
-    """Raises ValueError if a run is to be measured on records that had a part in making it.
-
-    Args:
-      path: The run's splits.csv; a run without one (imported) passes.
-      split: The records; a split that is named by its fold, or 'train' or 'all', passes.
-    """
-    made_by = {"test": ("train", "validation"), "validation": ("train",)}.get(split.name, ())
-    if not made_by or not path.is_file():
-        return
-    before = _read_splits(path)
-    if seen := _signals(split) & set().union(*(before[name] for name in made_by)):
-        raise ValueError(
-            f"{len(seen):,} of the {len(split):,} {split.name} records had a part in making the "
-            f"run in {path.parent} (its {' or '.join(made_by)} records: "
-            f"{_some({record for record, _ in seen})}); choose others"
-        )
-
-
-def _signals(split: Split) -> set[tuple[str, str]]:
-    return set(zip(split.table.record_id.tolist(), split.table.signal_hash.tolist(), strict=True))
-
-
-def _read_splits(path: Path) -> dict[str, set[tuple[str, str]]]:
-    splits: dict[str, set[tuple[str, str]]] = {name: set() for name in SPLITS}
-    with path.open(newline="", encoding="utf-8") as file:
-        for split, record, digest in list(csv.reader(file))[1:]:
-            splits[split].add((record, digest))
-    return splits

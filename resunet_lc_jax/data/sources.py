@@ -1,72 +1,117 @@
-"""The records that a config asks for, prepared once and found again, and which serve what."""
+"""The records that a run asks for, prepared once and found again, and which serve what."""
 
 import contextlib
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
-import tensorflow_datasets as tfds
-from ml_collections import ConfigDict
-
-from resunet_lc_jax.data.selection import Selection, select
-from resunet_lc_jax.data.stream import open_dataset
+from resunet_lc_jax.data.selection import Selection, SplitRules, select
 from resunet_lc_jax.devices import hosts
 from tfds_physionet import simulate
+from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder, Physionet2021Config
 from tfds_physionet.prepare import PreparedDataset, fingerprint, prepare_dataset
 from tfds_physionet.records_table import read_table
 
 
-def open_records(config: ConfigDict) -> tuple[tfds.core.DatasetBuilder, Selection]:
-    """Opens the data set of the records of `config.data` and selects its splits.
+@dataclass(frozen=True)
+class Source:
+    """Where records come from; the fields are the knobs of `config.data`.
 
-    Args:
-      config: The run's `config.data`.
+    Attributes:
+      records: A folder with records anywhere below it, or 'simulated'.
+      variant: The form of the signals, see `variant`.
+      data_dir: Where prepared data sets live; None for TFDS's own folder.
+      patients: PTB-XL's ptbxl_database.csv, or None.
+      simulated_count: How many records 'simulated' writes.
+      simulated_seed: Their seed.
+      workers: Processes that prepare records; 0 for one a core.
+    """
+
+    records: str
+    variant: str
+    data_dir: str | None
+    patients: str | None
+    simulated_count: int
+    simulated_seed: int
+    workers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Prepared records, opened.
+
+    Attributes:
+      folder: The build, with its TFRecord files, records.csv and source.json.
+      sampling_rate: Of the signals, in Hz.
+      selection: Which of them serve what.
+    """
+
+    folder: Path
+    sampling_rate: float
+    selection: Selection
+
+    def selected(self, rules: SplitRules) -> Self:
+        """The same records, chosen anew."""
+        return replace(self, selection=select(self.selection.table, rules))
+
+
+def variant(name: str) -> Physionet2021Config:
+    """Returns the BuilderConfig of this name, with its sampling_rate and band_hz (Hz).
+
+    Raises:
+      ValueError: There is none; the message lists the names.
+    """
+    known = {config.name: config for config in Builder.BUILDER_CONFIGS}
+    if name not in known:
+        raise ValueError(f"config.data.variant is {name!r}; choose one of {', '.join(known)}")
+    return known[name]
+
+
+def open_records(source: Source, rules: SplitRules) -> Records:
+    """Prepares records or finds them prepared, reads their table and selects the splits.
+
+    Of several processes the first prepares, the others wait.
 
     Raises:
       ValueError: Too few of the records can be used, or the selection does not fit.
     """
+    sampling_rate = variant(source.variant).sampling_rate
     if not hosts.is_main():
-        hosts.wait("records")  # process 0 prepares them
-    prepared = prepare_records(config)
+        hosts.wait("records")
+    folder = _prepare(source).builder_dir
     if hosts.is_main():
         hosts.wait("records")
-    table = read_table(prepared.builder_dir / "records.csv")
-    return open_dataset(prepared.data_dir, config.variant), select(table, config)
+    return Records(folder, sampling_rate, select(read_table(folder / "records.csv"), rules))
 
 
-def prepare_records(config: ConfigDict) -> PreparedDataset:
-    """Prepares the records of `config.data`, or finds them prepared.
+def _prepare(source: Source) -> PreparedDataset:
+    """Each source has its own sub-folder of `data_dir`, named by a fingerprint of its records.
 
-    Each source has its own sub-folder of `config.data.data_dir`, named by a fingerprint of its
-    records, so that two sources never mix and a source that changed is prepared anew.
-
-    Args:
-      config: The run's `config.data`.
-
-    Raises:
-      ValueError: Too few of the records can be used.
+    So two sources never mix, and one that has changed is prepared anew.
     """
-    data_dir = Path(config.data_dir or "~/tensorflow_datasets").expanduser()
-    if config.records == "simulated":
-        name = f"simulated_{config.simulated_count}_{config.simulated_seed}_v{simulate.VERSION}"
+    data_dir = Path(source.data_dir or "~/tensorflow_datasets").expanduser()
+    if source.records == "simulated":
+        name = f"simulated_{source.simulated_count}_{source.simulated_seed}_v{simulate.VERSION}"
         data_dir = data_dir / name
-        records = data_dir / "records"
-        if not records.is_dir():
+        folder = data_dir / "records"
+        if not folder.is_dir():
             with contextlib.suppress(FileExistsError):  # written by another run in the meantime
                 simulate.write_records(
-                    records,
-                    count=config.simulated_count,
-                    seed=config.simulated_seed,
-                    workers=config.workers,
+                    folder,
+                    count=source.simulated_count,
+                    seed=source.simulated_seed,
+                    workers=source.workers,
                 )
         found = None
     else:
-        records = Path(config.records).expanduser()
-        found = fingerprint(records)
+        folder = Path(source.records).expanduser()
+        found = fingerprint(folder)
         data_dir = data_dir / f"records_{found}"
     return prepare_dataset(
-        records,
+        folder,
         data_dir,
-        config=config.variant,
-        workers=config.workers,
-        patients=Path(config.patients).expanduser() if config.patients else None,
+        config=source.variant,
+        workers=source.workers,
+        patients=Path(source.patients).expanduser() if source.patients else None,
         known_fingerprint=found,
     )

@@ -5,26 +5,53 @@ Evaluation and prediction share this: the same record gets the same scores in bo
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
+from resunet_lc_jax.data.leads import lead_rows
 from tfds_physionet.records import MISSING
 from tfds_physionet.signals import PreparedSignal
 
 Key = TypeVar("Key")
 Count = TypeVar("Count")
 
+ScoreBatch = Callable[[dict[str, np.ndarray]], np.ndarray]
+"""From a batch of windows (the arrays of `steps.Batch` but for the labels) to scores [B, K]."""
 
-def window_starts(
-    samples: int, length: int, windows: str, *, seed: Sequence[int] = (0,)
-) -> list[int]:
+
+@dataclass(frozen=True)
+class Windowing:
+    """How records are cut into windows of one length, and these are put into batches.
+
+    Attributes:
+      length: T, samples of a window.
+      leads: The names of the leads that are kept, in this order.
+      pad: The side at which a shorter record is padded: 'right' or 'left'.
+      statistics: Whose mean and standard deviation a window is z-scored by: the whole 'record''s or
+        the 'crop''s own.
+      rule: Which windows of a longer record are scored, see `window_starts`; training draws.
+      batch_size: B, windows in a batch.
+      seed: Of windows that are drawn.
+    """
+
+    length: int
+    leads: tuple[str, ...]
+    pad: str
+    statistics: str
+    rule: str
+    batch_size: int
+    seed: int
+
+
+def window_starts(samples: int, length: int, rule: str, *, seed: Sequence[int] = (0,)) -> list[int]:
     """Returns the first sample of each window of a record.
 
     Args:
       samples: n, the record's number of samples.
       length: T, the window's.
-      windows: 'all': ceil(n / T) windows, evenly spaced from 0 to n - T, so that none is padded
+      rule: 'all': ceil(n / T) windows, evenly spaced from 0 to n - T, so that none is padded
         where n >= T; 'first': the one at 0; 'random': one at a place drawn from the seed (the
         published evaluation).
       seed: Seed of 'random'.
@@ -33,14 +60,14 @@ def window_starts(
       ValueError: Another name.
     """
     last = max(samples - length, 0)
-    if windows == "first":
+    if rule == "first":
         return [0]
-    if windows == "random":
+    if rule == "random":
         return [int(np.random.default_rng(list(seed)).integers(last + 1))]
-    if windows == "all":
+    if rule == "all":
         count = max(math.ceil(samples / length), 1)
         return [round(start) for start in np.linspace(0, last, count)]
-    raise ValueError(f"config.eval.windows is {windows!r}; choose 'all', 'first' or 'random'")
+    raise ValueError(f"config.eval.windows is {rule!r}; choose 'all', 'first' or 'random'")
 
 
 def padding(count: Count, side: str) -> tuple[Count | int, Count | int]:
@@ -58,51 +85,40 @@ def padding(count: Count, side: str) -> tuple[Count | int, Count | int]:
     return (count, 0) if side == "left" else (0, count)
 
 
-def score_records(
-    records: Iterable[tuple[Key, PreparedSignal]],
-    score_batch: Callable[[dict[str, np.ndarray]], np.ndarray],
-    *,
-    batch_size: int,
-    length: int,
-    rows: Sequence[int] | np.ndarray,
-    windows: str,
-    pad: str = "right",
-    seed: int = 0,
+def score_signals(
+    signals: Iterable[tuple[Key, PreparedSignal]], score_batch: ScoreBatch, windowing: Windowing
 ) -> Iterator[tuple[Key, np.ndarray]]:
-    """Scores records as they come: the mean over each record's windows.
+    """Scores records as they come: the mean over each one's windows.
 
     Args:
-      records: Pairs of a key and a prepared signal [12, n].
-      score_batch: From a batch of `batch_size` windows (the arrays of `steps.Batch` but for the
-        labels) to scores [B, K]. The last batch is filled up with rows whose mask is 0.
-      batch_size: B.
-      length: T, samples of a window.
-      rows: The standard leads to keep.
-      windows: As in `window_starts`.
-      pad: The side at which a shorter record is padded: 'right' or 'left'.
-      seed: Seed of windows='random', together with the record's place in the sequence.
+      signals: Pairs of a key and a prepared signal [12, n].
+      score_batch: Scores `windowing.batch_size` windows at once. The last batch is filled up with
+        rows whose mask is 0.
+      windowing: How the records are cut. The seed of a window that is drawn is its own, with the
+        record's place in the sequence.
 
     Yields:
-      (key, scores [K] float32), in the order of the records.
+      (key, scores [K] float32), in the order of the signals.
     """
     waiting: list[tuple[Key, int, list[np.ndarray]]] = []
-    rows = np.asarray(rows)
+    rows = lead_rows(windowing.leads)
     pending: list[dict[str, np.ndarray]] = []
 
     def flush() -> None:
-        filled = pending + [_empty(pending[0])] * (batch_size - len(pending))
+        filled = pending + [_empty(pending[0])] * (windowing.batch_size - len(pending))
         batch = {name: np.stack([row[name] for row in filled]) for name in pending[0]}
         scores = iter(np.asarray(score_batch(batch))[: len(pending)])
         pending.clear()
         for _, count, got in waiting:
             got.extend(score for _, score in zip(range(count - len(got)), scores, strict=False))
 
-    for number, (key, prepared) in enumerate(records):
-        starts = window_starts(prepared.signal.shape[1], length, windows, seed=(seed, number))
+    for number, (key, prepared) in enumerate(signals):
+        samples, seed = prepared.signal.shape[1], (windowing.seed, number)
+        starts = window_starts(samples, windowing.length, windowing.rule, seed=seed)
         waiting.append((key, len(starts), []))
         for start in starts:
-            pending.append(_window(prepared, start, length, rows, pad))
-            if len(pending) == batch_size:
+            pending.append(_window(prepared, start, rows, windowing))
+            if len(pending) == windowing.batch_size:
                 flush()
         while waiting and len(waiting[0][2]) == waiting[0][1]:
             key, _, got = waiting.pop(0)
@@ -118,11 +134,11 @@ def _mean(scores: list[np.ndarray]) -> np.ndarray:
 
 
 def _window(
-    prepared: PreparedSignal, start: int, length: int, rows: np.ndarray, pad: str
+    prepared: PreparedSignal, start: int, rows: np.ndarray, windowing: Windowing
 ) -> dict[str, np.ndarray]:
-    samples = prepared.signal[rows, start : start + length]
-    signal = np.full((len(rows), length), MISSING, np.int16)
-    before, _ = padding(length - samples.shape[1], pad)
+    samples = prepared.signal[rows, start : start + windowing.length]
+    signal = np.full((len(rows), windowing.length), MISSING, np.int16)
+    before, _ = padding(windowing.length - samples.shape[1], windowing.pad)
     signal[:, before : before + samples.shape[1]] = samples
     return {
         "signal": signal,

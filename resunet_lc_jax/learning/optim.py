@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules, and what the history of validations decides."""
+"""Optimisers, learning-rate schedules, and what the validations so far ask for."""
 
 import math
 from collections.abc import Sequence
@@ -86,8 +86,8 @@ def create_optimizer(
     return optax.chain(*clip, rule, scale_by_rate_factor())
 
 
-class Decision(NamedTuple):
-    """What the validations so far come to.
+class Guidance(NamedTuple):
+    """What the validations so far ask for.
 
     Attributes:
       rate_factor: What the learning rate is multiplied by.
@@ -98,7 +98,7 @@ class Decision(NamedTuple):
     stop: bool
 
 
-def decide(
+def guide(
     values: Sequence[float | None],
     *,
     lower_is_better: bool,
@@ -106,10 +106,10 @@ def decide(
     factor: float,
     lowest: float,
     stop_patience: int,
-) -> Decision:
+) -> Guidance:
     """Reduces the rate on a plateau and stops early, as a pure function of the history.
 
-    So a run that is taken up again decides as it would have without the interruption.
+    So a run that is taken up again goes on as it would have without the interruption.
 
     Args:
       values: The metric at each validation, oldest first; None or NaN is no improvement.
@@ -128,4 +128,4 @@ def decide(
         since_best, since_drop = since_best + 1, since_drop + 1
         if patience and since_drop >= patience:
             rate_factor, since_drop = max(rate_factor * factor, lowest), 0
-    return Decision(rate_factor, bool(stop_patience) and since_best >= stop_patience)
+    return Guidance(rate_factor, bool(stop_patience) and since_best >= stop_patience)

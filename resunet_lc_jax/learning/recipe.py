@@ -1,4 +1,4 @@
-"""What a config's loss, augment and train sections come to: functions for the step and the loop."""
+"""How a network is trained, apart from the network: functions for the step and the loop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,57 @@ from functools import partial
 import jax
 import numpy as np
 import optax
-from ml_collections import ConfigDict
 
-from resunet_lc_jax.data.lead_sets import lead_mask
+from resunet_lc_jax.data.leads import lead_mask
 from resunet_lc_jax.learning import augmentations, losses, optim, steps
 from resunet_lc_jax.models import Outputs
-from tfds_physionet.diagnoses import ANNOTATED, DATABASES, NUM_CLASSES
+from tfds_physionet.diagnoses import ANNOTATED, DATABASES
 
 MONITORED = ("loss", "auprc", "auroc", "f_measure", "challenge_metric")
 """The validation metrics that plateau and early stop may watch."""
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The knobs of `config.loss`; configs/default.py tells what each means."""
+
+    name: str
+    pos_weight: str
+    mask_unannotated: bool
+    focal_gamma: float
+    focal_alpha: float
+    asymmetric_gamma_positive: float
+    asymmetric_gamma_negative: float
+    asymmetric_margin: float
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """The knobs of `config.augment`; configs/default.py tells what each means."""
+
+    time_shift_s: float
+    amplitude: float
+    wander: float
+    noise: float
+    lead_sets: tuple[int, ...]
+    lead_drop: float
+    mixup: float
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """The knobs of `config.train` that say how it optimises; configs/default.py tells of each."""
+
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    drop_factor: float
+    drop_epochs: int
+    plateau_patience: int
+    plateau_lowest: float
+    stop_patience: int
+    monitor: str
+    clip_norm: float
 
 
 @dataclass(frozen=True)
@@ -26,93 +68,61 @@ class Recipe:
       loss: For `steps.train_step`.
       augment: For `steps.train_step`; None where nothing is changed.
       tx: The optimiser with its schedule.
-      decide: From the validation rows of metrics.jsonl to the rate factor and whether to stop.
+      guide: From the validations so far, oldest first, to the rate factor and whether to stop.
     """
 
     loss: steps.Loss
     augment: steps.Augment | None
     tx: optax.GradientTransformation
-    decide: Callable[[Sequence[Mapping[str, float]]], optim.Decision]
+    guide: Callable[[Sequence[Mapping[str, float]]], optim.Guidance]
 
 
-def create_recipe(
-    config: ConfigDict,
-    *,
-    steps_per_epoch: int,
-    sampling_rate: float,
-    labels: np.ndarray,
-    databases: np.ndarray,
-) -> Recipe:
-    """Makes what a config describes.
+def create_tx(settings: OptimSettings, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
+    """The optimiser with its schedule. The form of its state does not depend on the steps."""
+    schedules = {"step": settings.drop_epochs, "plateau": 0}
+    if settings.schedule not in schedules:
+        raise ValueError(_choose("config.train.schedule", settings.schedule, schedules))
+    schedule = optim.step_decay(
+        settings.learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        drop_epochs=schedules[settings.schedule],
+        drop_factor=settings.drop_factor,
+    )
+    return optim.create_optimizer(settings.optimizer, schedule, clip_norm=settings.clip_norm)
+
+
+def create_guide(
+    settings: OptimSettings,
+) -> Callable[[Sequence[Mapping[str, float]]], optim.Guidance]:
+    """What reduces the rate on a plateau and stops early, from the validations' metrics."""
+    if settings.monitor not in MONITORED:
+        raise ValueError(_choose("config.train.monitor", settings.monitor, MONITORED))
+    guide = partial(
+        optim.guide,
+        lower_is_better=settings.monitor == "loss",
+        patience=settings.plateau_patience if settings.schedule == "plateau" else 0,
+        factor=settings.drop_factor,
+        lowest=settings.plateau_lowest,
+        stop_patience=settings.stop_patience,
+    )
+    return lambda validations: guide([metrics[settings.monitor] for metrics in validations])
+
+
+def create_loss(
+    settings: LossSettings, *, batch_size: int, labels: np.ndarray, databases: np.ndarray
+) -> steps.Loss:
+    """Makes the loss.
 
     Args:
-      config: The run's config.
-      steps_per_epoch: Optimiser steps in an epoch.
-      sampling_rate: Of the signals, in Hz.
+      settings: Which, and its parameters.
+      batch_size: Examples in the global batch.
       labels: [N, K] 0/1 of the training records, for pos_weight.
       databases: [N] names of their sources.
 
     Raises:
-      ValueError: A knob has a value that there is not; the message lists those that there are.
+      ValueError: There is no such loss, or it does not take the weights.
     """
-    return Recipe(
-        loss=create_loss(config, labels=labels, databases=databases),
-        augment=create_augment(config, sampling_rate=sampling_rate),
-        tx=create_tx(config, steps_per_epoch=steps_per_epoch),
-        decide=_create_rule(config),
-    )
-
-
-def check_recipe(config: ConfigDict) -> None:
-    """Raises the ValueError that `create_recipe` would raise, before there are any records."""
-    if not 0 <= config.train.ema_decay < 1:
-        raise ValueError(
-            f"config.train.ema_decay is {config.train.ema_decay}; choose 0 (off) to below 1"
-        )
-    create_recipe(
-        config,
-        steps_per_epoch=1,
-        sampling_rate=1.0,
-        labels=np.zeros((0, NUM_CLASSES)),
-        databases=np.zeros(0, str),
-    )
-
-
-def create_tx(config: ConfigDict, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
-    """The optimiser with its schedule. The form of its state does not depend on the steps."""
-    schedules = {"step": config.train.drop_epochs, "plateau": 0}
-    if config.train.schedule not in schedules:
-        raise ValueError(_choose("config.train.schedule", config.train.schedule, schedules))
-    schedule = optim.step_decay(
-        config.train.learning_rate,
-        steps_per_epoch=steps_per_epoch,
-        drop_epochs=schedules[config.train.schedule],
-        drop_factor=config.train.drop_factor,
-    )
-    return optim.create_optimizer(
-        config.train.optimizer, schedule, clip_norm=config.train.clip_norm
-    )
-
-
-def _create_rule(config: ConfigDict) -> Callable[[Sequence[Mapping[str, float]]], optim.Decision]:
-    metric = config.train.monitor
-    if metric not in MONITORED:
-        raise ValueError(_choose("config.train.monitor", metric, MONITORED))
-    rule = partial(
-        optim.decide,
-        lower_is_better=metric == "loss",
-        patience=config.train.plateau_patience if config.train.schedule == "plateau" else 0,
-        factor=config.train.drop_factor,
-        lowest=config.train.plateau_lowest,
-        stop_patience=config.train.stop_patience,
-    )
-    return lambda history: rule([row[f"validation_{metric}"] for row in history])
-
-
-def create_loss(config: ConfigDict, *, labels: np.ndarray, databases: np.ndarray) -> steps.Loss:
-    """The loss of `config.loss`; labels and databases as in `create_recipe`."""
-    masked = config.loss.mask_unannotated
-    weighting = config.loss.pos_weight
+    masked, weighting = settings.mask_unannotated, settings.pos_weight
     if weighting not in ("none", "balanced"):
         raise ValueError(_choose("config.loss.pos_weight", weighting, ("none", "balanced")))
     weights = balanced_weights(labels, databases, masked) if weighting == "balanced" else None
@@ -120,21 +130,21 @@ def create_loss(config: ConfigDict, *, labels: np.ndarray, databases: np.ndarray
     known: dict[str, Callable[..., jax.Array]] = {
         "bce": entropy,
         "focal": partial(
-            losses.focal_with_logits, gamma=config.loss.focal_gamma, alpha=config.loss.focal_alpha
+            losses.focal_with_logits, gamma=settings.focal_gamma, alpha=settings.focal_alpha
         ),
         "asymmetric": partial(
             losses.asymmetric_with_logits,
-            gamma_positive=config.loss.asymmetric_gamma_positive,
-            gamma_negative=config.loss.asymmetric_gamma_negative,
-            margin=config.loss.asymmetric_margin,
+            gamma_positive=settings.asymmetric_gamma_positive,
+            gamma_negative=settings.asymmetric_gamma_negative,
+            margin=settings.asymmetric_margin,
         ),
         "isibrno": partial(
             losses.isibrno,
-            batch_size=config.train.batch_size,
+            batch_size=batch_size,
             pos_weight=weights,
         ),
     }
-    name = config.loss.name
+    name = settings.name
     if name not in known:
         raise ValueError(_choose("config.loss.name", name, known))
     if weights is not None and name in ("focal", "asymmetric"):
@@ -172,26 +182,37 @@ def balanced_weights(labels: np.ndarray, databases: np.ndarray, annotated_only: 
     return weights.astype(np.float32)
 
 
-def create_augment(config: ConfigDict, *, sampling_rate: float) -> steps.Augment | None:
-    """The changes of `config.augment` in their order, or None where all are off."""
-    knobs = config.augment
-    shift = round(knobs.time_shift_s * sampling_rate)
-    sets = [lead_mask(size, config.data.leads) for size in knobs.lead_sets]
+def create_augment(
+    settings: AugmentSettings, *, leads: Sequence[str], sampling_rate: float
+) -> steps.Augment | None:
+    """The random changes of training examples in their order, or None where all are off.
+
+    Args:
+      settings: Which, and how large.
+      leads: The names of a batch's leads.
+      sampling_rate: Of the signals, in Hz.
+
+    Raises:
+      ValueError: There is no such lead set, or the leads lack one of it.
+    """
+    shift = round(settings.time_shift_s * sampling_rate)
+    sets = np.array([lead_mask(size, leads) for size in settings.lead_sets])
+    wander = partial(
+        augmentations.baseline_wander, amplitude=settings.wander, sampling_rate=sampling_rate
+    )
     changes: list[tuple[bool, augmentations.RowChange]] = [
         (shift > 0, partial(augmentations.time_shift, samples=shift)),
-        (knobs.amplitude > 0, partial(augmentations.amplitude_scaling, spread=knobs.amplitude)),
         (
-            knobs.wander > 0,
-            partial(
-                augmentations.baseline_wander, amplitude=knobs.wander, sampling_rate=sampling_rate
-            ),
+            settings.amplitude > 0,
+            partial(augmentations.amplitude_scaling, spread=settings.amplitude),
         ),
-        (knobs.noise > 0, partial(augmentations.gaussian_noise, std=knobs.noise)),
-        (bool(sets), partial(augmentations.random_lead_set, sets=np.array(sets))),
-        (knobs.lead_drop > 0, partial(augmentations.lead_dropping, rate=knobs.lead_drop)),
+        (settings.wander > 0, wander),
+        (settings.noise > 0, partial(augmentations.gaussian_noise, std=settings.noise)),
+        (len(sets) > 0, partial(augmentations.random_lead_set, sets=sets)),
+        (settings.lead_drop > 0, partial(augmentations.lead_dropping, rate=settings.lead_drop)),
     ]
     chosen = [change if wanted else None for wanted, change in changes]
-    alpha = knobs.mixup
+    alpha = settings.mixup
     if not any(chosen) and alpha == 0:
         return None
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from resunet_lc_jax.measures.thresholds import Thresholds
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import replacing
+from tfds_physionet.wording import shortlist
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,10 @@ class Predictions:
         columns = [field.name for field in fields(self)[:-1]]
         return replace(self, **{name: np.asarray(getattr(self, name))[rows] for name in columns})
 
+    def decided(self, thresholds: Thresholds) -> "Predictions":
+        """Returns the same scores with the decisions that these thresholds make."""
+        return replace(self, decisions=thresholds.decide(self.scores), thresholds=thresholds.values)
+
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """Returns the records of all parts; the thresholds are the means of theirs."""
@@ -71,8 +77,8 @@ def check_same_records(first: Predictions, other: Predictions, here: str, there:
     if first.record_id.tolist() != other.record_id.tolist():
         ours, theirs = set(first.record_id.tolist()), set(other.record_id.tolist())
         raise ValueError(
-            f"records differ: {len(ours - theirs)} only in {here} {_some(ours - theirs)}, "
-            f"{len(theirs - ours)} only in {there} {_some(theirs - ours)}"
+            f"records differ: {len(ours - theirs)} only in {here} ({shortlist(ours - theirs)}), "
+            f"{len(theirs - ours)} only in {there} ({shortlist(theirs - ours)})"
         )
     for name in ("patient_id", "database"):
         rows = np.flatnonzero(getattr(first, name) != getattr(other, name))
@@ -89,10 +95,6 @@ def check_same_records(first: Predictions, other: Predictions, here: str, there:
             f"labels differ in {len(places)} places: {first.record_id[row]}, {CLASS_NAMES[k]} is "
             f"{first.labels[row, k]:d} in {here}, {other.labels[row, k]:d} in {there}"
         )
-
-
-def _some(names: set[str]) -> str:
-    return f"({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
 
 
 def save_predictions(path: str | Path, predictions: Predictions) -> None:

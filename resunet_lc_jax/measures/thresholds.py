@@ -9,7 +9,7 @@ import numpy as np
 
 from resunet_lc_jax.measures.metrics import check, rank
 from tfds_physionet.diagnoses import CLASS_NAMES, REWARDS
-from tfds_physionet.files import replacing
+from tfds_physionet.files import write_json
 
 DEFAULT = 0.5
 _ROUNDS = 100  # of coordinate ascent; it takes about five
@@ -41,8 +41,7 @@ class Thresholds:
             "thresholds": dict(zip(CLASS_NAMES, self.values.tolist(), strict=True)),
             "without_positives": list(self.without_positives),
         }
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(path, content)
 
     @classmethod
     def fixed(cls) -> "Thresholds":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from resunet_lc_jax.data.lead_sets import LEAD_SETS
+from resunet_lc_jax.data.leads import LEAD_SETS
 from resunet_lc_jax.runs.knobs import KNOBS, VARIANTS, database_names
 
 Values = Mapping[str, Any]

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.runs.combinations import faults
 from resunet_lc_jax.runs.knobs import KNOBS
-from tfds_physionet.files import replacing
+from tfds_physionet.files import write_json
 
 NO_RECORDS = """no records were given. Either train on the Challenge's own:
   python -m tfds_physionet.prepare --download --data_dir=DIR     fetches them (about 6 GB), then
@@ -66,8 +66,7 @@ def _path(text: str) -> Path:
 
 def store_config(workdir: Path, config: ConfigDict) -> None:
     """Writes a run's config.json, whole or not at all."""
-    with replacing(workdir / _FILE) as beside:
-        beside.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    write_json(workdir / _FILE, config.to_dict())
 
 
 def load_config(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from resunet_lc_jax.data.lead_sets import LEAD_SETS
+from resunet_lc_jax.data.leads import LEAD_SETS
 from resunet_lc_jax.measures.thresholds import METHODS
 from resunet_lc_jax.models import MODEL_NAMES
 from tfds_physionet.build_plan import NUM_FOLDS

@@ -10,6 +10,8 @@ from typing import Self
 from resunet_lc_jax.devices import hosts
 from tfds_physionet.files import replacing
 
+_VALIDATION = "validation_"  # before the name of a metric that a validation measured
+
 
 class MetricsWriter:
     """Appends one flat JSON object a line to metrics.jsonl; a context manager.
@@ -62,10 +64,28 @@ class MetricsWriter:
             for name, value in values.items():
                 self._tensorboard.add_scalar(name, value, step)
 
+    def write_validation(self, step: int, metrics: dict[str, float]) -> None:
+        """Writes what a validation measured at a step."""
+        self.write(step, {_VALIDATION + name: value for name, value in metrics.items()})
+
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
     """Returns the rows of a run's metrics.jsonl, oldest first."""
     return [json.loads(line) for line in _whole_lines(workdir / "metrics.jsonl")]
+
+
+def read_validations(workdir: Path) -> dict[int, dict[str, float]]:
+    """Returns what each validation of a run measured, by its step, oldest first."""
+    found = {}
+    for row in read_metrics(workdir):
+        measured = {
+            name.removeprefix(_VALIDATION): value
+            for name, value in row.items()
+            if name.startswith(_VALIDATION)
+        }
+        if measured:
+            found[int(row["step"])] = measured
+    return found
 
 
 def _whole_lines(path: Path) -> list[str]:

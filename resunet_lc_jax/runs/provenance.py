@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from tfds_physionet.files import replacing
+from tfds_physionet.files import write_json
 
 _FILE = "provenance.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
@@ -38,8 +38,7 @@ def record_start(workdir: Path, *, step: int, data: dict[str, Any]) -> None:
         "devices": [device.device_kind for device in jax.devices()],
     }
     content = {"data": data, "starts": [*known.get("starts", []), start]}
-    with replacing(workdir / _FILE) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(workdir / _FILE, content)
 
 
 def data_source(builder_dir: str | Path) -> dict[str, Any]:

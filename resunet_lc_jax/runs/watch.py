@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 
 from resunet_lc_jax.devices import hosts
-from tfds_physionet.files import replacing
+from tfds_physionet.files import write_json
+from tfds_physionet.wording import shortlist
 
 _LAG = 2  # steps that the devices may be ahead of the check
 
@@ -71,12 +72,11 @@ class Watch:
         written = {k: v if math.isfinite(v) else str(v) for k, v in numbers.items()}
         self._found.append({"step": step, **written, "records": names})
         if hosts.is_main():
-            with replacing(self._path) as beside:
-                beside.write_text(json.dumps(self._found, indent=2) + "\n")
-        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
+            write_json(self._path, self._found)
         what = (
             f"step {step:,} is not finite (loss {numbers['loss']:.4g}, gradient norm "
-            f"{numbers['gradient_norm']:.4g}); its records: {listed}; all in {self._path}"
+            f"{numbers['gradient_norm']:.4g}); its records: {shortlist(names, most=8)}; "
+            f"all in {self._path}"
         )
         bad = {row["step"] for row in self._found}
         in_a_row = next(n for n in range(len(bad) + 1) if step - n not in bad)

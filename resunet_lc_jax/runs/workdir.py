@@ -1,12 +1,7 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints/, thresholds.json, evaluation/."""
 
-import fcntl
-import json
-import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +13,11 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.learning.state import init_variables
-from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.models import Network, create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import check_resumable, store_config
 from tfds_physionet.diagnoses import NUM_CLASSES
-from tfds_physionet.files import replacing
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained run, ready to score records.
-
-    Attributes:
-      config: Its config, with the overrides of this command.
-      model: The network.
-      variables: Parameters and BatchNorm statistics of the checkpoint.
-      step: The checkpoint's step.
-      thresholds: The decision threshold of each class.
-    """
-
-    config: ConfigDict
-    model: Network
-    variables: dict[str, Any]
-    step: int
-    thresholds: Thresholds
+from tfds_physionet.files import is_locked, lock
 
 
 def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
@@ -105,66 +80,16 @@ def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
         yield
         return
     check_resumable(workdir, config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise BlockingIOError(
-                f"{workdir} is being written by {file.read().strip() or 'another process'}; "
-                "wait for it, stop it, or give another --workdir"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+    with lock(_lock(workdir), wait=False):
         store_config(workdir, config)
         hosts.wait("workdir")
         yield
-        file.truncate(0)
-
-
-def load_run(workdir: Path, config: ConfigDict, *, checkpoint: str = "best") -> Run:
-    """Loads a checkpoint of a run.
-
-    Args:
-      workdir: The run's folder.
-      config: Its config, from `config.load_config`.
-      checkpoint: 'best' or 'latest'.
-
-    Raises:
-      FileNotFoundError: The run has no checkpoint yet.
-    """
-    model = build_model(config)
-    like = jax.eval_shape(lambda: initial_variables(config, model))
-    with open_checkpoints(workdir) as checkpoints:
-        step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
-        if step is None:
-            raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
-        variables = checkpoints.restore_variables(like, step)
-    path = workdir / "thresholds.json"
-    thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
-    return Run(config, model, variables, step, thresholds)
 
 
 def open_checkpoints(workdir: Path) -> Checkpoints:
     """Opens a run's checkpoints to read them, also while another process trains the run."""
-    return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(_is_held(workdir)))
+    return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(is_locked(_lock(workdir))))
 
 
-def _is_held(workdir: Path) -> bool:
-    path = workdir / "lock"
-    if not path.is_file():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=2) + "\n")
+def _lock(workdir: Path) -> Path:
+    return workdir / "lock"

@@ -25,7 +25,7 @@ from resunet_lc_jax.predict import predict
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.metrics_log import read_metrics
-from resunet_lc_jax.runs.workdir import load_run
+from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import CLASS_NAMES
 
@@ -194,7 +194,7 @@ def test_a_folder_without_a_run_is_named(config: ConfigDict, tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"data.length": 200, "model.name": "resunet_lc"}, "multiple of 128"),
-        ({"train.batch_size": 12}, "config.train.batch_size is 12, which 8 devices do not divide"),
+        ({"train.accumulate_steps": 3}, "config.train.accumulate_steps is 3"),
         ({"train.batch_size": 800}, r"but only \d+ records train; choose a smaller batch"),
         ({"model.name": "resnet"}, "resunet_lc"),
         ({"data.variant": "250hz"}, "250hz"),

@@ -16,7 +16,6 @@ from resunet_lc_jax.ensemble import (
     find_ensemble,
     predict_ensemble,
 )
-from resunet_lc_jax.evaluate import score_stored_run
 from resunet_lc_jax.learning import optim
 from resunet_lc_jax.learning.state import create_state
 from resunet_lc_jax.measures import thresholds
@@ -24,6 +23,7 @@ from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
 from resunet_lc_jax.measures.predictions import Predictions, load_predictions
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.open_run import open_run
 from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables
 
 
@@ -116,9 +116,8 @@ def test_an_ensemble_is_evaluated_compared_and_applied_as_a_run_is(
     evaluate_ensemble(ensemble, runs, workdir, split="test")
     assert find_ensemble(workdir) == ensemble
     together = load_predictions(workdir / "evaluation" / "test.npz")
-    each = [
-        score_stored_run(config, run, "test", "validation").scored for run, config in runs.items()
-    ]
+    opened = [open_run(run, config, "test", "validation") for run, config in runs.items()]
+    each = [(run.score("test"), run.score("validation")) for run in opened]
     mean = np.mean([test.scores for test, _ in each], axis=0)
     np.testing.assert_allclose(together.scores, mean, atol=1e-6)
     validation = combine([scored for _, scored in each], "mean")

@@ -15,7 +15,8 @@ from resunet_lc_jax.pytorch import checkpoint, weights
 from resunet_lc_jax.pytorch.adam import AdamState
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import load_config
-from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables, load_run
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables
 
 
 def _config(**changes: object) -> ConfigDict:

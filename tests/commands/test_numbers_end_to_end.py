@@ -14,12 +14,14 @@ from ml_collections import ConfigDict
 
 from configs import quickstart
 from resunet_lc_jax.data.sources import open_records
-from resunet_lc_jax.evaluate import score_run, validate
+from resunet_lc_jax.evaluate import validate
 from resunet_lc_jax.exchange import create_template
 from resunet_lc_jax.learning.state import TrainState
+from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.metrics_log import read_metrics
-from resunet_lc_jax.runs.workdir import build_model, load_run
+from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.workdir import build_model
 from resunet_lc_jax.train import train
 
 
@@ -117,8 +119,8 @@ def test_a_run_with_averages_in_bfloat16_resumes_to_the_bit_and_validates_the_av
 
     run = load_run(tmp_path / "whole", config, checkpoint="latest")
     jax.tree.map(np.testing.assert_array_equal, run.variables, whole.average)
-    builder, selection = open_records(config.data)
-    measured = validate(config, builder, selection.split("validation"), score_run(run))
+    records = open_records(settings.source(config), settings.split_rules(config))
+    measured = validate(records, run.score_batch, run.windowing)
     last = [row for row in read_metrics(tmp_path / "whole") if "validation_loss" in row][-1]
     assert last["validation_loss"] == pytest.approx(measured["loss"], abs=1e-9)
 

@@ -9,12 +9,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import isibrno
-from resunet_lc_jax.data.lead_sets import LEAD_SETS
-from resunet_lc_jax.evaluate import evaluate
+from resunet_lc_jax.data.leads import LEAD_SETS
+from resunet_lc_jax.evaluate import evaluate, evaluate_leads
 from resunet_lc_jax.learning.recipe import MONITORED
-from resunet_lc_jax.reduced_leads import evaluate_leads
 from resunet_lc_jax.runs.metrics_log import read_metrics
-from resunet_lc_jax.runs.workdir import load_run
+from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.train import train
 
 

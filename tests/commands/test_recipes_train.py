@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
-from resunet_lc_jax.learning.recipe import create_recipe
 from resunet_lc_jax.learning.state import TrainState, create_state, init_variables
+from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.workdir import build_model
 
 pytestmark = pytest.mark.eight_devices
@@ -42,7 +42,7 @@ def _config(name: str) -> ConfigDict:
 def _train(config: ConfigDict, count: int) -> tuple[TrainState, list[float]]:
     devices = parallel.choose_devices("auto", jax.devices()[:count])
     labels = np.concatenate([random_batch(n, size=_ROWS)["labels"] for n in range(3)])
-    recipe = create_recipe(
+    recipe = settings.recipe(
         config,
         steps_per_epoch=2,
         sampling_rate=500.0,

@@ -11,6 +11,7 @@ from resunet_lc_jax.data import stream
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.measures.predictions import load_predictions
+from resunet_lc_jax.runs import settings
 from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import ANNOTATED, CLASS_NAMES, DATABASES, decode, encode
 from tfds_physionet.records import find_records, read_record
@@ -54,16 +55,14 @@ def test_a_batch_says_which_classes_each_source_gives(
     simulated_records: Path, tmp_path: Path
 ) -> None:
     truth = _hide(simulated_records, tmp_path / "records")
-    config = default.get_config().data
-    config.records, config.data_dir = str(tmp_path / "records"), str(tmp_path / "data")
-    config.variant, config.workers = "100hz", 1
-    builder, selection = open_records(config)
-    train_records = selection.split("train")
-    sources = dict(zip(train_records.table.record_id, train_records.table.database, strict=True))
-    batches = stream.training_batches(
-        builder, train_records, batch_size=64, length=100, leads=("I",), seed=0
-    )
-    batch = next(batches)
+    config = default.get_config()
+    config.data.records, config.data.data_dir = str(tmp_path / "records"), str(tmp_path / "data")
+    config.data.variant, config.data.workers = "100hz", 1
+    config.data.length, config.data.leads, config.eval.batch_size = 100, ("I",), 64
+    records = open_records(settings.source(config), settings.split_rules(config))
+    train_split = records.selection.split("train")
+    sources = dict(zip(train_split.table.record_id, train_split.table.database, strict=True))
+    batch = next(stream.training_batches(records, train_split, settings.windowing(config)))
     seen = set()
     for name, labels, annotated in zip(
         batch["record_id"], batch["labels"], batch["annotated"], strict=True

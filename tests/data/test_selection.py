@@ -1,47 +1,15 @@
 """Which records train, validate and test, and what is refused."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from record_tables import COUNT, choose, make_table, rules_of
 
-from configs import default
 from resunet_lc_jax.data import stream
-from resunet_lc_jax.data.selection import (
-    SPLITS,
-    Selection,
-    Split,
-    check_unseen,
-    keep_splits,
-    select,
-)
-from tfds_physionet.records_table import RecordTable, read_table
-
-COUNT = 200
-
-
-def _table(**columns) -> RecordTable:
-    """Twenty records a fold of the databases a, b, c, d in turn, each of its own patient."""
-    names = np.array([f"R{number:03d}" for number in range(COUNT)])
-    whole = {
-        "record_id": names,
-        "database": np.array(list("abcd") * (COUNT // 4)),
-        "fold": np.arange(COUNT) // 20 + 1,
-        "patient_id": names.copy(),
-        "signal_hash": np.char.add("hash of ", names),
-        "labels": np.zeros((COUNT, 26), np.uint8),
-        "file": np.full(COUNT, "nowhere"),
-        "offset": np.arange(COUNT),
-        "size": np.ones(COUNT, np.int64),
-    }
-    return RecordTable(**(whole | columns))
-
-
-def _select(table: RecordTable | None = None, **changes) -> Selection:
-    config = default.get_config().data
-    config.update(changes)
-    return select(table or _table(), config)
+from resunet_lc_jax.data.selection import Selection, Split
+from resunet_lc_jax.data.sources import Records
+from resunet_lc_jax.data.windows import Windowing
 
 
 def _names(selection: Selection, split: str) -> set[str]:
@@ -58,7 +26,7 @@ def _write(path: Path, names: list[str], header: str = "record") -> str:
 
 
 def test_folds_serve_as_the_field_has_it() -> None:
-    selection = _select()
+    selection = choose()
     for split, folds in (("train", range(1, 9)), ("validation", (9,)), ("test", (10,))):
         chosen = selection.split(split)
         assert _folds(chosen) == set(folds)
@@ -85,38 +53,38 @@ def test_folds_serve_as_the_field_has_it() -> None:
 )
 def test_a_selection_that_contradicts_itself_is_refused(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        _select(**changes)
+        choose(**changes)
 
 
 def test_an_unknown_split_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'fold_11'; choose one of train, validation, test, all,"):
-        _select().split("fold_11")
+        choose().split("fold_11")
 
 
 def test_databases_are_chosen_by_name() -> None:
-    only = _select(only_databases=("a,c",))
+    only = choose(only_databases=("a,c",))
     assert set(only.split("all").table.database) == {"a", "c"}
     assert len(only.split("train")) == 80
-    without = _select(except_databases=("a", "c"))
-    assert _names(without, "test") == _names(_select(), "test") - _names(only, "test")
+    without = choose(except_databases=("a", "c"))
+    assert _names(without, "test") == _names(choose(), "test") - _names(only, "test")
 
 
 def test_a_left_out_database_tests_and_all_others_train() -> None:
-    selection = _select(leave_out=("c",))
+    selection = choose(leave_out=("c",))
     assert set(selection.split("test").table.database) == {"c"}
     assert len(selection.split("test")) == COUNT / 4
     assert _folds(selection.split("validation")) == {9}
     assert _names(selection, "train") == (
-        _names(selection, "all") - _names(selection, "test") - _names(_select(), "validation")
+        _names(selection, "all") - _names(selection, "test") - _names(choose(), "validation")
     )
     assert selection.notes == ()
 
 
 def test_a_copy_of_a_left_out_record_in_another_database_does_not_train() -> None:
-    table = _table()
+    table = make_table()
     table.signal_hash[0] = table.signal_hash[2]  # of c
     table.patient_id[1] = table.patient_id[0]  # and another record of that patient
-    selection = _select(table, leave_out=("c",))
+    selection = choose(table, leave_out=("c",))
     assert {"R000", "R001"} & _names(selection, "train") == set()
     assert "R003" in _names(selection, "train") and "R002" in _names(selection, "test")
     assert selection.notes[0].startswith("2 records of other databases share")
@@ -126,7 +94,7 @@ def test_lists_name_the_records_of_each_split(tmp_path: Path) -> None:
     train = _write(tmp_path / "train.csv", ["R001", "g1/R002.mat", "/data/R003.hea"])
     validation = _write(tmp_path / "v.csv", ["3,R190"], "number,record")
     test = _write(tmp_path / "test.csv", ["R000,500,1", "R199,257,0"], "record, fs, target")
-    selection = _select(train_list=train, validation_list=validation, test_list=test)
+    selection = choose(train_list=train, validation_list=validation, test_list=test)
     assert _names(selection, "train") == {"R001", "R002", "R003"}
     assert _names(selection, "validation") == {"R190"}
     assert _names(selection, "test") == {"R000", "R199"}
@@ -137,7 +105,7 @@ def test_lists_name_the_records_of_each_split(tmp_path: Path) -> None:
 def test_without_a_validation_list_a_tenth_of_the_training_list_validates(tmp_path: Path) -> None:
     train = _write(tmp_path / "train.csv", [f"R{number:03d}" for number in range(10, COUNT)])
     test = _write(tmp_path / "test.csv", [f"R{number:03d}" for number in range(10)])
-    selection = _select(train_list=train, test_list=test)
+    selection = choose(train_list=train, test_list=test)
     assert _names(selection, "validation") == {f"R{number}" for number in range(160, 180)}
     assert len(selection.split("train")) == 170
     assert "20 records validate (those of fold 9)" in selection.notes[0]
@@ -147,87 +115,61 @@ def test_a_record_in_two_lists_is_refused_and_named(tmp_path: Path) -> None:
     train = _write(tmp_path / "train.csv", ["R001", "R002", "R170"])
     test = _write(tmp_path / "test.csv", ["R002.hea"])
     with pytest.raises(ValueError, match=r"R002 is in .*train\.csv and in .*test\.csv"):
-        _select(train_list=train, test_list=test)
+        choose(train_list=train, test_list=test)
 
 
 def test_listed_records_that_are_not_there_are_counted(tmp_path: Path) -> None:
     train = _write(tmp_path / "train.csv", ["R001", "R170", "X1", "X2"])
     test = _write(tmp_path / "test.csv", ["R002"])
-    notes = _select(train_list=train, test_list=test).notes
+    notes = choose(train_list=train, test_list=test).notes
     assert "2 of 4 records are not in the data set (X1, X2)" in notes[0]
     none = _write(tmp_path / "none.csv", ["X3", "X4"])
     with pytest.raises(ValueError, match="2 of 2 records are not in the data set"):
-        _select(train_list=train, test_list=none)
+        choose(train_list=train, test_list=none)
 
 
 def test_a_list_that_is_none_is_refused(tmp_path: Path) -> None:
     train = _write(tmp_path / "train.csv", ["R001", "R170"])
     with pytest.raises(FileNotFoundError, match="config.data.test_list is .*no such file"):
-        _select(train_list=train, test_list=str(tmp_path / "nowhere.csv"))
+        choose(train_list=train, test_list=str(tmp_path / "nowhere.csv"))
     for header, names in (("name", ["R002"]), ("record", [])):
         other = _write(tmp_path / "other.csv", names, header)
         with pytest.raises(ValueError, match="no column 'record'|no records are listed"):
-            _select(train_list=train, test_list=other)
+            choose(train_list=train, test_list=other)
 
 
 def test_a_patient_or_signal_on_both_sides_of_lists_is_said(tmp_path: Path) -> None:
-    table = _table()
+    table = make_table()
     table.patient_id[3] = table.patient_id[1]
     table.signal_hash[4] = table.signal_hash[170]
     train = _write(tmp_path / "train.csv", ["R001", "R170"])
     test = _write(tmp_path / "test.csv", ["R002", "R003", "R004"])
-    notes = _select(table, train_list=train, test_list=test).notes
+    notes = choose(table, train_list=train, test_list=test).notes
     leaks = [note for note in notes if note.startswith("leak")]
     assert len(leaks) == 2
     assert "1 test records share a patient or a signal with train records (R003)" in leaks[0]
     assert "with validation records (R004)" in leaks[1]
 
 
-def test_a_run_is_not_taken_up_with_other_records(tmp_path: Path) -> None:
-    path = tmp_path / "splits.csv"
-    keep_splits(path, _select())
-    keep_splits(path, _select())
-    message = "begun with other train records, 20 differ (R000, R001, R002, ...)"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        keep_splits(path, _select(train_folds=tuple(range(2, 9))))
-
-
-def test_a_run_is_not_measured_on_records_that_made_it(tmp_path: Path) -> None:
-    path = tmp_path / "splits.csv"
-    check_unseen(path, _select().split("test"))
-    keep_splits(path, _select())
-    for name in (*SPLITS, "all", "fold_1"):
-        check_unseen(path, _select().split(name))
-    moved = {"train_folds": tuple(range(3, 9)), "validation_folds": (1,)}
-    with pytest.raises(ValueError, match="20 of the 20 validation records had a part in making"):
-        check_unseen(path, _select(**moved).split("validation"))
-    moved = {"train_folds": tuple(range(1, 9)), "validation_folds": (10,), "test_folds": (9,)}
-    with pytest.raises(ValueError, match="20 of the 20 test records had a part"):
-        check_unseen(path, _select(**moved).split("test"))
-    # The same names in another data set are other records.
-    others = _table(signal_hash=np.array([f"other {number}" for number in range(COUNT)]))
-    check_unseen(path, _select(others, **moved).split("test"))
-
-
-def test_the_streams_hold_the_selected_records_and_no_others(simulated_data: Path) -> None:
-    builder = stream.open_dataset(simulated_data, "100hz")
-    table = read_table(Path(builder.data_dir) / "records.csv")
-    selection = _select(table, leave_out=("simulated_b",))
-    test, train = selection.split("test"), selection.split("train")
-    stored = list(stream.stored_records(builder, test))
-    assert [record.record_id for record in stored] == test.table.record_id.tolist()
-    assert {record.database for record in stored} == {"simulated_b"}
+def test_the_streams_hold_the_selected_records_and_no_others(records: Records) -> None:
+    rules = rules_of(leave_out=("simulated_b",))
+    chosen = records.selected(rules)
+    test, train = chosen.selection.split("test"), chosen.selection.split("train")
+    assert set(test.table.database) == {"simulated_b"}
+    stored = [name for name, _ in stream.stored_signals(chosen, test)]
+    assert stored == test.table.record_id.tolist()
+    windowing = Windowing(
+        length=64,
+        leads=("I",),
+        pad="right",
+        statistics="record",
+        rule="all",
+        batch_size=16,
+        seed=0,
+    )
 
     def batches(start_step: int):
-        return stream.training_batches(
-            builder,
-            train,
-            batch_size=16,
-            length=64,
-            leads=("I",),
-            seed=0,
-            start_step=start_step,
-        )
+        return stream.training_batches(chosen, train, windowing, start_step=start_step)
 
     read, steps = batches(0), len(train) // 16
     names = np.concatenate([next(read)["record_id"] for _ in range(steps)]).astype(str)

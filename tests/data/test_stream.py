@@ -2,61 +2,61 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from configs import default
 from resunet_lc_jax.data import stream
-from resunet_lc_jax.data.selection import Selection, Split, select
+from resunet_lc_jax.data.leads import lead_rows
+from resunet_lc_jax.data.selection import Split
+from resunet_lc_jax.data.sources import Records, variant
+from resunet_lc_jax.data.windows import Windowing
 from tfds_physionet.records import MISSING
-from tfds_physionet.records_table import read_table
 from tfds_physionet.signals import STANDARD_LEADS, z_score
 
 
 @pytest.fixture(scope="module")
-def builder(simulated_data: Path):
-    return stream.open_dataset(simulated_data, "100hz")
-
-
-def _selection(builder, **changes) -> Selection:
-    config = default.get_config().data
-    config.update(changes)
-    return select(read_table(Path(builder.data_dir) / "records.csv"), config)
-
-
-@pytest.fixture(scope="module")
-def train(builder) -> Split:
-    return _selection(builder).split("train")
+def train(records: Records) -> Split:
+    return records.selection.split("train")
 
 
 def _batches(
-    builder, records: Split, *, seed: int = 0, **changes
+    records: Records,
+    split: Split,
+    *,
+    start_step: int = 0,
+    process: tuple[int, int] = (0, 1),
+    **changes,
 ) -> Iterator[dict[str, np.ndarray]]:
-    options = {
-        "batch_size": 16,
+    knobs = {
         "length": 512,
         "leads": STANDARD_LEADS,
-        "seed": seed,
+        "pad": "right",
+        "statistics": "record",
+        "rule": "all",
+        "batch_size": 16,
+        "seed": 0,
     }
-    return stream.training_batches(builder, records, **(options | changes))
+    windowing = Windowing(**(knobs | changes))
+    return stream.training_batches(
+        records, split, windowing, start_step=start_step, process=process
+    )
 
 
 def _equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
     return all(np.array_equal(a[name], b[name]) for name in a)
 
 
-def test_a_stream_started_at_any_step_gives_the_very_same_batches(builder, train) -> None:
+def test_a_stream_started_at_any_step_gives_the_very_same_batches(records, train) -> None:
     steps_per_epoch = len(train) // 16
-    whole = list(islice(_batches(builder, train), 2 * steps_per_epoch + 2))
+    whole = list(islice(_batches(records, train), 2 * steps_per_epoch + 2))
     for start in (1, steps_per_epoch - 1, steps_per_epoch, 2 * steps_per_epoch + 1):
-        assert _equal(next(_batches(builder, train, start_step=start)), whole[start])
+        assert _equal(next(_batches(records, train, start_step=start)), whole[start])
 
 
-def test_an_epoch_visits_each_record_once_in_its_own_order(builder, train) -> None:
+def test_an_epoch_visits_each_record_once_in_its_own_order(records, train) -> None:
     steps_per_epoch = len(train) // 16
-    batches = list(islice(_batches(builder, train), 2 * steps_per_epoch))
+    batches = list(islice(_batches(records, train), 2 * steps_per_epoch))
     first = np.concatenate([b["record_id"] for b in batches[:steps_per_epoch]])
     second = np.concatenate([b["record_id"] for b in batches[steps_per_epoch:]])
     assert len(set(first)) == len(first) == 16 * steps_per_epoch
@@ -64,81 +64,82 @@ def test_an_epoch_visits_each_record_once_in_its_own_order(builder, train) -> No
     assert (first != second).any()
 
 
-def test_each_of_several_processes_reads_its_own_part_of_the_same_batches(builder, train) -> None:
-    whole = list(islice(_batches(builder, train), 3))
+def test_each_of_several_processes_reads_its_own_part_of_the_same_batches(records, train) -> None:
+    whole = list(islice(_batches(records, train), 3))
     for process in range(4):
-        parts = list(islice(_batches(builder, train, process=(process, 4)), 3))
+        parts = list(islice(_batches(records, train, process=(process, 4)), 3))
         rows = slice(4 * process, 4 * process + 4)
         for batch, part in zip(whole, parts, strict=True):
             for name in batch:
                 np.testing.assert_array_equal(part[name], batch[name][rows], err_msg=name)
 
 
-def test_another_seed_gives_another_order(builder, train) -> None:
-    a, b = next(_batches(builder, train)), next(_batches(builder, train, seed=1))
+def test_another_seed_gives_another_order(records, train) -> None:
+    a, b = next(_batches(records, train)), next(_batches(records, train, seed=1))
     assert (a["record_id"] != b["record_id"]).any()
 
 
-def test_a_crop_is_a_piece_of_its_record_with_its_labels(builder, train) -> None:
-    records = {r.record_id.encode(): r for r in stream.stored_records(builder, train)}
-    batch = next(_batches(builder, train, leads=("V2", "I")))
+def test_a_crop_is_a_piece_of_its_record_with_its_labels(records, train) -> None:
+    signals = {name.encode(): signal for name, signal in stream.stored_signals(records, train)}
+    labels = dict(zip(train.table.record_id.tolist(), train.table.labels, strict=True))
+    batch = next(_batches(records, train, leads=("V2", "I")))
     starts = set()
     for row, name in enumerate(batch["record_id"]):
-        record, crop = records[name], batch["signal"][row]
-        whole = record.prepared.signal[[7, 0]]
+        prepared, crop = signals[name], batch["signal"][row]
+        whole = prepared.signal[[7, 0]]
         (start,) = [
             s for s in range(whole.shape[1] - 511) if np.array_equal(whole[:, s : s + 512], crop)
         ]
         starts.add(start)
-        np.testing.assert_array_equal(batch["labels"][row], record.labels)
-        np.testing.assert_array_equal(batch["lead_mean"][row], record.prepared.lead_mean[[7, 0]])
+        np.testing.assert_array_equal(batch["labels"][row], labels[name.decode()])
+        np.testing.assert_array_equal(batch["lead_mean"][row], prepared.lead_mean[[7, 0]])
     assert len(starts) > 8
 
 
-def test_a_short_record_is_padded_on_the_right(builder, train) -> None:
-    batch = next(_batches(builder, train, length=1152))
+def test_a_short_record_is_padded_on_the_right(records, train) -> None:
+    batch = next(_batches(records, train, length=1152))
     assert batch["signal"].shape == (16, 12, 1152)
     assert (batch["signal"][..., 1000:] == MISSING).all()
     assert (batch["signal"][..., :1000] != MISSING).all()
 
 
-def test_stored_records_are_z_scored_per_lead(builder) -> None:
-    record = next(stream.stored_records(builder, _selection(builder).split("validation")))
-    z = z_score(record.prepared)
+def test_stored_signals_are_z_scored_per_lead(records) -> None:
+    _, signal = next(stream.stored_signals(records, records.selection.split("validation")))
+    z = z_score(signal)
     np.testing.assert_allclose(z.mean(axis=1), 0, atol=1e-4)
     np.testing.assert_allclose(z.std(axis=1), 1, atol=1e-4)
 
 
-def test_each_fold_is_read_whole_and_once(builder) -> None:
-    whole = _selection(builder).split("all")
-    names = [r.record_id for r in stream.stored_records(builder, whole)]
+def test_each_fold_is_read_whole_and_once(records) -> None:
+    whole = records.selection.split("all")
+    names = [name for name, _ in stream.stored_signals(records, whole)]
     assert len(set(names)) == len(names) == len(whole) == 160
 
 
 def test_unknown_and_repeated_leads_are_refused() -> None:
-    assert stream.lead_rows(["II", "V6"]).tolist() == [1, 11]
+    assert lead_rows(["II", "V6"]).tolist() == [1, 11]
     for leads in (["I", "V7"], ["I", "I"], []):
         with pytest.raises(ValueError, match="config.data.leads"):
-            stream.lead_rows(leads)
+            lead_rows(leads)
 
 
 def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
-    assert stream.variant("500hz_1-47hz").band_hz == (1.0, 47.0)
+    assert variant("500hz_1-47hz").band_hz == (1.0, 47.0)
     with pytest.raises(ValueError, match="'250hz'; choose one of 500hz"):
-        stream.variant("250hz")
+        variant("250hz")
 
 
-def test_short_records_are_padded_on_the_left_where_that_is_asked_for(builder, train) -> None:
+def test_short_records_are_padded_on_the_left_where_that_is_asked_for(records, train) -> None:
     right, left = (
-        next(_batches(builder, train, length=1200, pad=pad)) for pad in ("right", "left")
+        next(_batches(records, train, length=1200, pad=pad)) for pad in ("right", "left")
     )
-    records = {r.record_id.encode(): r for r in stream.stored_records(builder, train)}
+    signals = {name.encode(): signal for name, signal in stream.stored_signals(records, train)}
     for row, name in enumerate(left["record_id"]):
-        signal = records[name].prepared.signal
+        signal = signals[name].signal
         missing = 1200 - signal.shape[1]
         assert missing > 0 and name == right["record_id"][row]
         np.testing.assert_array_equal(left["signal"][row][:, missing:], signal)
         np.testing.assert_array_equal(right["signal"][row][:, : signal.shape[1]], signal)
         assert (left["signal"][row][:, :missing] == MISSING).all()
     with pytest.raises(ValueError, match="config.data.pad is 'both'"):
-        next(_batches(builder, train, pad="both"))
+        next(_batches(records, train, pad="both"))

@@ -2,12 +2,24 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resunet_lc_jax.data.windows import score_records, window_starts
+from resunet_lc_jax.data.windows import Windowing, score_signals, window_starts
 from tfds_physionet.records import MISSING
 from tfds_physionet.signals import PreparedSignal
+
+
+def _windowing(size: int, leads: tuple[str, ...], pad: str = "right") -> Windowing:
+    return Windowing(
+        length=10,
+        leads=leads,
+        pad=pad,
+        statistics="record",
+        rule="all",
+        batch_size=size,
+        seed=0,
+    )
 
 
 def _prepared(samples: int, value: int = 1) -> PreparedSignal:
@@ -20,6 +32,7 @@ def _prepared(samples: int, value: int = 1) -> PreparedSignal:
     )
 
 
+@settings(deadline=None)  # up to 100,000 windows, on a machine with other work
 @given(st.integers(1, 100_000), st.integers(1, 5000))
 def test_all_windows_cover_the_record_evenly_and_none_is_padded(samples: int, length: int) -> None:
     starts = window_starts(samples, length, "all")
@@ -53,9 +66,7 @@ def test_each_record_gets_the_mean_over_its_own_windows(lengths: list[int], size
         return np.stack([known, batch["signal"][:, 0, 0]], axis=1).astype(np.float32)
 
     records = [(name, _prepared(n, name)) for name, n in enumerate(lengths)]
-    scored = list(
-        score_records(records, score_batch, batch_size=size, length=10, rows=[1, 3], windows="all")
-    )
+    scored = list(score_signals(records, score_batch, _windowing(size, ("II", "aVR"))))
     assert [name for name, _ in scored] == list(range(len(lengths)))
     for (name, scores), n in zip(scored, lengths, strict=True):
         np.testing.assert_array_equal(scores, [2 * min(n, 10), name])
@@ -66,9 +77,8 @@ def test_leads_keep_their_own_statistics() -> None:
     def score_batch(batch: dict[str, np.ndarray]) -> np.ndarray:
         return batch["lead_mean"]
 
-    (_, scores), *_ = score_records(
-        [("a", _prepared(10))], score_batch, batch_size=2, length=10, rows=[7, 1], windows="all"
-    )
+    windowing = _windowing(2, ("V2", "II"))
+    (_, scores), *_ = score_signals([("a", _prepared(10))], score_batch, windowing)
     np.testing.assert_array_equal(scores, [7, 1])
 
 
@@ -77,15 +87,8 @@ def test_a_short_record_is_padded_at_the_side_that_is_asked_for(pad: str, place:
     def score_batch(batch: dict[str, np.ndarray]) -> np.ndarray:
         return batch["signal"][:, 0].astype(np.float32)
 
-    ((_, scores),) = score_records(
-        [("a", _prepared(6))],
-        score_batch,
-        batch_size=1,
-        length=10,
-        rows=[0],
-        windows="all",
-        pad=pad,
-    )
+    windowing = _windowing(1, ("I",), pad)
+    ((_, scores),) = score_signals([("a", _prepared(6))], score_batch, windowing)
     expected = np.full(10, MISSING)
     expected[place] = 1
     np.testing.assert_array_equal(scores, expected)

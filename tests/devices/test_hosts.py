@@ -15,9 +15,9 @@ from test_parallel import train_five_steps
 
 from configs import default
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.evaluate import score_stored_run
 from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.runs.config import load_config
+from resunet_lc_jax.runs.open_run import open_run
 
 
 def _free_port() -> int:
@@ -154,7 +154,7 @@ def test_two_processes_cross_validate_and_evaluate_an_ensemble_as_one_would(
     summary = json.loads((folds / "crossvalidation.json").read_text())
     counts = [summary["folds"][fold]["records"] for fold in ("1", "2")]
     assert len(set(pooled.record_id)) == len(pooled.record_id) == sum(counts)
-    (alone,) = score_stored_run(load_config(run, default.get_config()), run, "test").scored
+    alone = open_run(run, load_config(run, default.get_config()), "test").score("test")
     np.testing.assert_array_equal(pooled.record_id[: counts[0]], alone.record_id)
     np.testing.assert_allclose(pooled.scores[: counts[0]], alone.scores, atol=1e-6)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from batches import random_batch
 
-from resunet_lc_jax.data.lead_sets import LEAD_SETS, lead_mask
+from resunet_lc_jax.data.leads import LEAD_SETS, lead_mask
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import augmentations, steps
 from tfds_physionet.signals import STANDARD_LEADS

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from resunet_lc_jax.learning import optim
 
-_decide = partial(
-    optim.decide, lower_is_better=True, patience=2, factor=0.1, lowest=0.01, stop_patience=5
+_guide = partial(
+    optim.guide, lower_is_better=True, patience=2, factor=0.1, lowest=0.01, stop_patience=5
 )
 
 
@@ -35,19 +35,19 @@ _decide = partial(
 def test_rate_drops_on_a_plateau_and_a_long_one_ends_training(
     values: list, rate_factor: float, stop: bool
 ) -> None:
-    decision = _decide(values)
-    assert decision.rate_factor == pytest.approx(rate_factor)
-    assert decision.stop is stop
+    guidance = _guide(values)
+    assert guidance.rate_factor == pytest.approx(rate_factor)
+    assert guidance.stop is stop
 
 
 @given(st.lists(st.floats(0, 1), max_size=30))
-def test_a_score_that_rises_decides_as_a_loss_that_falls(values: list[float]) -> None:
-    assert _decide(values) == _decide([-v for v in values], lower_is_better=False)
+def test_a_score_that_rises_guides_as_a_loss_that_falls(values: list[float]) -> None:
+    assert _guide(values) == _guide([-v for v in values], lower_is_better=False)
 
 
 def test_without_patience_nothing_drops_or_stops() -> None:
-    decision = _decide([1.0] + 50 * [2.0], patience=0, stop_patience=0)
-    assert decision == (1.0, False)
+    guidance = _guide([1.0] + 50 * [2.0], patience=0, stop_patience=0)
+    assert guidance == (1.0, False)
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])

@@ -9,11 +9,12 @@ import pytest
 from batches import random_batch
 from ml_collections import ConfigDict
 
-from configs import default, isibrno
+from configs import default
 from resunet_lc_jax.learning import recipe, steps
 from resunet_lc_jax.learning.state import create_state, init_variables
 from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.models import Outputs, create_model
+from resunet_lc_jax.runs import settings
 from tfds_physionet.diagnoses import ANNOTATED, CLASS_NAMES, DATABASES
 
 LOSSES = ("bce", "focal", "asymmetric", "isibrno")
@@ -25,10 +26,19 @@ def _config(**changes: object) -> ConfigDict:
     return config
 
 
-def _loss(labels: np.ndarray | None = None, **changes: object) -> steps.Loss:
-    config = _config(**{"train.batch_size": 16, **changes})
+def _recipe(labels: np.ndarray | None = None, **changes: object) -> recipe.Recipe:
     labels = np.zeros((0, 26)) if labels is None else labels
-    return recipe.create_loss(config, labels=labels, databases=np.full(len(labels), "georgia"))
+    return settings.recipe(
+        _config(**changes),
+        steps_per_epoch=5,
+        sampling_rate=500.0,
+        labels=labels,
+        databases=np.full(len(labels), "georgia"),
+    )
+
+
+def _loss(labels: np.ndarray | None = None, **changes: object) -> steps.Loss:
+    return _recipe(labels, **{"train.batch_size": 16, **changes}).loss
 
 
 def _outputs_and_batch(size: int = 16) -> tuple[Outputs, dict]:
@@ -44,6 +54,7 @@ def _outputs_and_batch(size: int = 16) -> tuple[Outputs, dict]:
     return Outputs(logits, scores), batch
 
 
+@pytest.mark.eight_devices
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", LOSSES)
 def test_mean_over_eight_devices_is_the_loss_of_the_whole_batch(name: str, masked: bool) -> None:
@@ -122,32 +133,24 @@ def test_a_wrong_knob_is_refused_before_there_are_records(
     knob: str, value: object, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        recipe.check_recipe(_config(**{knob: value}))
+        _recipe(**{knob: value})
 
 
 def test_pos_weight_is_refused_where_the_loss_does_not_take_it() -> None:
-    config = _config(**{"loss.name": "focal", "loss.pos_weight": "balanced"})
     with pytest.raises(ValueError, match="which the focal loss does not take"):
-        recipe.check_recipe(config)
+        _recipe(**{"loss.name": "focal", "loss.pos_weight": "balanced"})
 
 
 def test_nothing_is_changed_unless_a_knob_asks_for_it() -> None:
-    assert recipe.create_augment(default.get_config(), sampling_rate=500.0) is None
-    assert recipe.create_augment(isibrno.get_config(), sampling_rate=500.0) is not None
+    assert _recipe().augment is None
+    assert _recipe(**{"augment.lead_sets": (12, 2)}).augment is not None
 
 
-def test_history_of_the_monitored_metric_decides() -> None:
-    config = _config(**{"train.schedule": "plateau", "train.plateau_patience": 2})
-    made = recipe.create_recipe(
-        config,
-        steps_per_epoch=5,
-        sampling_rate=500.0,
-        labels=np.zeros((0, 26)),
-        databases=np.zeros(0, str),
-    )
-    rows = [{"validation_auprc": v, "validation_loss": 1 - v} for v in (0.3, 0.2, 0.2)]
-    assert made.decide(rows).rate_factor == pytest.approx(0.1)
-    assert made.decide(rows[:2]) == (1.0, False)
+def test_the_monitored_metric_guides_the_rate() -> None:
+    made = _recipe(**{"train.schedule": "plateau", "train.plateau_patience": 2})
+    validations = [{"auprc": value, "loss": 1 - value} for value in (0.3, 0.2, 0.2)]
+    assert made.guide(validations).rate_factor == pytest.approx(0.1)
+    assert made.guide(validations[:2]) == (1.0, False)
 
 
 def _sources(seed: int, count: int = 64) -> tuple[dict, np.ndarray]:
@@ -168,16 +171,15 @@ def _sources(seed: int, count: int = 64) -> tuple[dict, np.ndarray]:
 
 def test_masking_what_a_source_never_gives_beats_taking_it_for_negative() -> None:
     model = create_model("res1d_maxpool", width=8, dropout=0.0)
-    config = _config(**{"train.learning_rate": 5e-3, "train.drop_epochs": 0})
+    knobs = {"train.learning_rate": 5e-3, "train.drop_epochs": 0}
     test, truth = _sources(seed=1000, count=256)
     hidden = [k for k in range(11) if ANNOTATED[k, [3, 5]].tolist() == [False, True]]
     found = {}
     for masked in (False, True):
-        config.loss.mask_unannotated = masked
-        tx = recipe.create_tx(config)
-        loss = recipe.create_loss(config, labels=np.zeros((0, 26)), databases=np.zeros(0, str))
-        step = jax.jit(partial(steps.train_step, model=model, tx=tx, seed=0, loss=loss))
-        state = create_state(init_variables(model, seed=0, num_leads=12, length=128), tx)
+        made = _recipe(**knobs, **{"loss.mask_unannotated": masked})
+        step = partial(steps.train_step, model=model, tx=made.tx, seed=0, loss=made.loss)
+        step = jax.jit(step)
+        state = create_state(init_variables(model, seed=0, num_leads=12, length=128), made.tx)
         for number in range(60):
             state, _ = step(state, _sources(seed=number)[0])
         scores = jax.jit(partial(steps.eval_step, model=model))(state.variables, test)

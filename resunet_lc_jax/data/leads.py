@@ -1,4 +1,4 @@
-"""The reduced lead sets of Challenge 2021: twelve, six, four, three and two leads."""
+"""Leads by name, and the reduced lead sets of Challenge 2021 (12, 6, 4, 3 and 2 leads)."""
 
 from collections.abc import Sequence
 
@@ -34,3 +34,17 @@ def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
             "leaves out"
         )
     return np.isin(leads, LEAD_SETS[size])
+
+
+def lead_rows(leads: Sequence[str]) -> np.ndarray:
+    """Returns the rows of the standard twelve at which these leads stand.
+
+    Raises:
+      ValueError: A name is not one of the standard twelve, or stands twice.
+    """
+    rows = [STANDARD_LEADS.index(lead) for lead in leads if lead in STANDARD_LEADS]
+    if not rows or len(set(rows)) != len(leads):
+        raise ValueError(
+            f"config.data.leads is {tuple(leads)}; choose different leads of {STANDARD_LEADS}"
+        )
+    return np.array(rows)

@@ -1,0 +1,232 @@
+"""A run, opened once: its network at a checkpoint, its thresholds and its records, checked."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from resunet_lc_jax.data.leads import lead_mask
+from resunet_lc_jax.data.selection import Split
+from resunet_lc_jax.data.sources import Records, open_records
+from resunet_lc_jax.data.windows import Key, ScoreBatch, Windowing, score_signals
+from resunet_lc_jax.devices import hosts, parallel
+from resunet_lc_jax.learning import steps
+from resunet_lc_jax.measures.predictions import Predictions
+from resunet_lc_jax.measures.thresholds import Thresholds
+from resunet_lc_jax.models import Network
+from resunet_lc_jax.models.folding import fold
+from resunet_lc_jax.runs import provenance, settings
+from resunet_lc_jax.runs.screen import progress
+from resunet_lc_jax.runs.splits import check_unseen
+from resunet_lc_jax.runs.workdir import (
+    build_model,
+    configure_jax,
+    initial_variables,
+    open_checkpoints,
+)
+from tfds_physionet.diagnoses import NUM_CLASSES
+from tfds_physionet.records import MISSING
+from tfds_physionet.signals import PreparedSignal
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A run that can score records.
+
+    Attributes:
+      workdir: Its folder.
+      config: Its config, with the overrides of this command.
+      model: The network.
+      variables: Parameters and BatchNorm statistics of the checkpoint.
+      step: The checkpoint's step.
+      thresholds: What decides.
+      records: What its splits are taken from; None where they are not needed.
+    """
+
+    workdir: Path
+    config: ConfigDict
+    model: Network
+    variables: dict[str, Any]
+    step: int
+    thresholds: Thresholds
+    records: Records | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called above a table."""
+        return f"{self.config.model.name}, step {self.step:,}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its numbers must know of the records."""
+        return self.records.selection.notes if self.records else ()
+
+    @cached_property
+    def windowing(self) -> Windowing:
+        """How records are cut for it."""
+        return settings.windowing(self.config)
+
+    @cached_property
+    def score_batch(self) -> ScoreBatch:
+        """Its network, folded and compiled for the devices of this process.
+
+        Raises:
+          ValueError: The devices do not divide `config.eval.batch_size`.
+        """
+        devices = parallel.choose_devices(self.config.parallel.mode, jax.local_devices())
+        size = self.windowing.batch_size
+        parallel.check_batch_size(devices, size, name="config.eval.batch_size")
+        model, variables = fold(self.model, self.variables, length=self.windowing.length)
+        scoring = compile_scoring(model, devices, statistics=self.windowing.statistics)
+        return scoring(parallel.place_state(variables, devices))
+
+    def score_signals(
+        self, signals: Iterable[tuple[Key, PreparedSignal]]
+    ) -> Iterator[tuple[Key, np.ndarray]]:
+        """Scores prepared signals as they come; see `windows.score_signals`."""
+        return score_signals(signals, self.score_batch, self.windowing)
+
+    def score(self, split: str, *, leads: int | None = None) -> Predictions:
+        """Scores each record of a split once; the run's thresholds decide.
+
+        Args:
+          split: See `Selection.split`.
+          leads: The size of a lead set: the leads outside it count as missing. None: no lead does.
+
+        Raises:
+          ValueError: There is no such split or lead set, or the split's records had a part in
+            making the run.
+        """
+        assert self.records is not None, "the run was opened without records"
+        score_batch = self.score_batch
+        if leads is not None:
+            mask = lead_mask(leads, self.windowing.leads)
+            score_batch = partial(_with_leads, score_batch, mask)
+        chosen = _unseen_split(self.workdir, self.records, split)
+        scored = score_split(self.records, chosen, score_batch, self.windowing)
+        return scored.decided(self.thresholds)
+
+
+def open_run(
+    workdir: Path, config: ConfigDict, *splits: str, records: Records | None = None
+) -> OpenRun:
+    """Opens a run at its best checkpoint.
+
+    Args:
+      workdir: The run's folder.
+      config: Its config, from `load_config`.
+      splits: Those that will be scored; none: its records are not opened.
+      records: The records of the config where they are open already; which serve what is chosen
+        anew.
+
+    Raises:
+      FileNotFoundError: The run has no checkpoint yet.
+      ValueError: The records are not the run's own, there is no such split, or its records had a
+        part in making the run.
+    """
+    configure_jax(config)
+    if splits:
+        rules = settings.split_rules(config)
+        given = records
+        records = given.selected(rules) if given else open_records(settings.source(config), rules)
+        provenance.check_data(workdir, records.folder, allowed=config.eval.other_records)
+        for split in splits:
+            _unseen_split(workdir, records, split)
+    return load_run(workdir, config, records=records)
+
+
+def load_run(
+    workdir: Path,
+    config: ConfigDict,
+    *,
+    checkpoint: str = "best",
+    model: Network | None = None,
+    records: Records | None = None,
+) -> OpenRun:
+    """Loads a checkpoint of a run, and its thresholds; without any, 0.5 decides.
+
+    Args:
+      workdir: The run's folder.
+      config: Its config, from `load_config`.
+      checkpoint: 'best' or 'latest'.
+      model: The config's network where it is built already.
+      records: What the run holds as its records, checked.
+
+    Raises:
+      FileNotFoundError: The run has no checkpoint yet.
+    """
+    model = model or build_model(config)
+    like = jax.eval_shape(partial(initial_variables, config, model))
+    with open_checkpoints(workdir) as checkpoints:
+        step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
+        if step is None:
+            raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
+        variables = checkpoints.restore_variables(like, step)
+    path = workdir / "thresholds.json"
+    thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
+    return OpenRun(workdir, config, model, variables, step, thresholds, records)
+
+
+def _unseen_split(workdir: Path, records: Records, name: str) -> Split:
+    split = records.selection.split(name)
+    check_unseen(workdir, split)
+    return split
+
+
+def compile_scoring(
+    model: Network, devices: parallel.Devices, *, statistics: str
+) -> Callable[[dict], ScoreBatch]:
+    """Compiles a network's evaluation: from variables on the devices to what scores a batch."""
+    step = partial(steps.eval_step, model=model, statistics=statistics)
+    compiled = parallel.compile_eval_step(step, devices)
+
+    def score_batch(variables: dict, batch: dict[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(compiled(variables, parallel.place_batch(batch, devices)))
+
+    return lambda variables: partial(score_batch, variables)
+
+
+def score_split(
+    records: Records, split: Split, score_batch: ScoreBatch, windowing: Windowing
+) -> Predictions:
+    """Scores each record of a split exactly once; 0.5 decides.
+
+    Several processes share the records out and each gets all of the scores.
+    """
+    from resunet_lc_jax.data.stream import stored_signals  # imports tensorflow
+
+    process = (jax.process_index(), jax.process_count())
+    numbers = range(len(split))[process[0] :: process[1]]
+    signals = (signal for _, signal in stored_signals(records, split, process=process))
+    shown = progress(signals, split.name, len(numbers), leave=False)
+    scores = np.zeros((len(split), NUM_CLASSES), np.float32)
+    for number, found in score_signals(zip(numbers, shown, strict=True), score_batch, windowing):
+        scores[number] = found
+    scores, table, decided_at = hosts.total(scores), split.table, Thresholds.fixed()
+    return Predictions(
+        record_id=table.record_id,
+        patient_id=table.patient_id,
+        database=table.database,
+        labels=table.labels,
+        scores=scores,
+        decisions=decided_at.decide(scores),
+        thresholds=decided_at.values,
+    )
+
+
+def _with_leads(
+    score_batch: ScoreBatch, mask: np.ndarray, batch: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Scores a batch as if its records had only the leads of mask [L] bool."""
+    return score_batch(
+        {
+            **batch,
+            "signal": np.where(mask[:, None], batch["signal"], np.int16(MISSING)),
+            "lead_present": batch["lead_present"] & mask,
+        }
+    )

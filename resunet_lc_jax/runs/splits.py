@@ -1,0 +1,66 @@
+"""splits.csv in a run's folder: which records train, validate and test it."""
+
+import csv
+from pathlib import Path
+
+from resunet_lc_jax.data.selection import SPLITS, Selection, Split
+from tfds_physionet.files import replacing
+from tfds_physionet.wording import shortlist
+
+_FILE = "splits.csv"
+
+
+def keep_splits(workdir: Path, selection: Selection) -> None:
+    """Writes a run's splits.csv (split, record, signal_hash), or checks the one that is there.
+
+    Raises:
+      ValueError: The run was begun with other records.
+    """
+    path = workdir / _FILE
+    chosen = {name: _signals(selection.split(name)) for name in SPLITS}
+    if path.is_file():
+        before = _read_splits(path)
+        for name in SPLITS:
+            if changed := before[name] ^ chosen[name]:
+                raise ValueError(
+                    f"{path}: the run was begun with other {name} records, {len(changed):,} differ "
+                    f"({shortlist({record for record, _ in changed})}); give another --workdir"
+                )
+        return
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["split", "record", "signal_hash"])
+        for name in SPLITS:
+            writer.writerows([name, *signal] for signal in sorted(chosen[name]))
+
+
+def check_unseen(workdir: Path, split: Split) -> None:
+    """Raises ValueError if a run is to be measured on records that had a part in making it.
+
+    Args:
+      workdir: The run's folder; a run that was not trained here (imported) passes.
+      split: The records; a split that is named by its fold, or 'train' or 'all', passes.
+    """
+    path = workdir / _FILE
+    made_by = {"test": ("train", "validation"), "validation": ("train",)}.get(split.name, ())
+    if not made_by or not path.is_file():
+        return
+    before = _read_splits(path)
+    if seen := _signals(split) & set().union(*(before[name] for name in made_by)):
+        raise ValueError(
+            f"{len(seen):,} of the {len(split):,} {split.name} records had a part in making the "
+            f"run in {workdir} (its {' or '.join(made_by)} records: "
+            f"{shortlist({record for record, _ in seen})}); choose others"
+        )
+
+
+def _signals(split: Split) -> set[tuple[str, str]]:
+    return set(zip(split.table.record_id.tolist(), split.table.signal_hash.tolist(), strict=True))
+
+
+def _read_splits(path: Path) -> dict[str, set[tuple[str, str]]]:
+    splits: dict[str, set[tuple[str, str]]] = {name: set() for name in SPLITS}
+    with path.open(newline="", encoding="utf-8") as file:
+        for split, record, digest in list(csv.reader(file))[1:]:
+            splits[split].add((record, digest))
+    return splits
