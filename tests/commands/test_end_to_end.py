@@ -194,7 +194,7 @@ def test_a_folder_without_a_run_is_named(config: ConfigDict, tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"data.length": 200, "model.name": "resunet_lc"}, "multiple of 128"),
-        ({"train.accumulate_steps": 3}, "config.train.accumulate_steps is 3"),
+        ({"train.accumulate_steps": 3}, "config.train.batch_size is 16, which 3 parts"),
         ({"train.batch_size": 800}, r"but only \d+ records train; choose a smaller batch"),
         ({"model.name": "resnet"}, "resunet_lc"),
         ({"data.variant": "250hz"}, "250hz"),
