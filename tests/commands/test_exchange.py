@@ -186,7 +186,8 @@ def test_an_import_that_cannot_be_written_leaves_the_folder_as_it_was(
         text=True,
         check=False,
     )
-    assert done.returncode == 2 and "could not be written" in done.stderr.splitlines()[-1]
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("main.py: ")]
+    assert done.returncode == 2 and "could not be written" in said
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
