@@ -1,5 +1,11 @@
 """Runs made of PyTorch checkpoints and back, and fine-tuning."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -17,6 +23,7 @@ from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.runs.workdir import build_model, hold, initial_variables
+from resunet_lc_jax.train import train
 
 
 def _config(**changes: object) -> ConfigDict:
@@ -52,9 +59,11 @@ def test_a_pytorch_checkpoint_goes_through_a_run_bit_for_bit(suffix: str, tmp_pa
     checkpoint.write_checkpoint(given, _checkpoint(config))
     import_torch(config, tmp_path / "run", given)
     assert int(_restore(config, tmp_path / "run").step) == 17
-    export_torch(config, tmp_path / "run", tmp_path / f"back.{suffix}")
+    back = tmp_path / "missing" / "folder" / f"back.{suffix}"
+    export_torch(config, tmp_path / "run", back)
+    assert list(back.parent.iterdir()) == [back]
     a = checkpoint.read_checkpoint(given)
-    b = checkpoint.read_checkpoint(tmp_path / f"back.{suffix}")
+    b = checkpoint.read_checkpoint(back)
     assert list(a.state_dict) == list(b.state_dict) and a.step == b.step
     assert a.optimizer is not None and b.optimizer is not None
     for one, other in [
@@ -157,3 +166,123 @@ def test_fine_tuning_from_another_network_is_refused(tmp_path: Path) -> None:
     other = _config(init_from=str(given), **{"model.width": 8})
     with pytest.raises(ValueError, match="shape: inconv"):
         first_variables(other, build_model(other))
+
+
+def test_an_import_that_cannot_be_written_leaves_the_folder_as_it_was(
+    repository: Path, tmp_path: Path
+) -> None:
+    config, folder = _config(), tmp_path / "run"
+    checkpoint.write_checkpoint(tmp_path / "given.npz", _checkpoint(config))
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    knobs = ["model.name=res2d_lc", "model.width=4", "data.length=128", "compilation_cache=off"]
+    flags = [f"--config.{knob}" for knob in knobs]
+    flags += [f"--torch_checkpoint={tmp_path / 'given.npz'}", f"--workdir={folder}"]
+    # No file may be larger than 4 kB, which the config is not.
+    limited = f'ulimit -f 4; exec {sys.executable} main.py --mode=import_torch "$@"'
+    done = subprocess.run(
+        ["bash", "-c", limited, "bash", *flags],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("main.py: ")]
+    assert done.returncode == 2 and "could not be written" in said
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+def test_odd_files_end_the_command_with_one_sentence_and_status_2(
+    repository: Path, tmp_path: Path
+) -> None:
+    given = _checkpoint(_config())
+    adam = replace(given.optimizer, step=-3)
+    checkpoint.write_checkpoint(tmp_path / "before.npz", replace(given, optimizer=adam))
+    checkpoint.write_checkpoint(tmp_path / "good.npz", given)
+    whole = (tmp_path / "good.npz").read_bytes()
+    (tmp_path / "truncated.npz").write_bytes(whole[: len(whole) // 2])
+    for name, lines in (("truncated.npz", 1), ("before.npz", 1), ("good.npz", 20)):
+        done = subprocess.run(
+            [
+                *(
+                    sys.executable,
+                    "main.py",
+                    "--mode=import_torch",
+                    f"--workdir={tmp_path / 'run'}",
+                ),
+                f"--torch_checkpoint={tmp_path / name}",
+            ],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2 and not done.stdout
+        said = done.stderr.splitlines()
+        assert said[0].startswith(f"main.py: {tmp_path / name}") and len(said) <= lines
+    assert "another network, res2d_lc: --config.model.name=res2d_lc" in said[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_exporting_is_refused_where_no_file_can_stand_before_the_run_is_read(
+    tmp_path: Path,
+) -> None:
+    for path, said in ((tmp_path, "is a folder"), (tmp_path / "model.h5", "suffix")):
+        with pytest.raises(ValueError, match=said):
+            export_torch(_config(), tmp_path / "no run", path)
+
+
+def test_a_damaged_note_of_the_import_is_said_on_export(tmp_path: Path) -> None:
+    given, run = tmp_path / "given.npz", tmp_path / "run"
+    checkpoint.write_checkpoint(given, _checkpoint(_config()))
+    import_torch(_config(), run, given)
+    for text in ("{", "[]", "{}", '{"step": 1, "num_batches_tracked": 3, "head_name": "fc"}'):
+        (run / "imported.json").write_text(text)
+        with pytest.raises(ValueError, match=r"imported\.json is damaged"):
+            export_torch(_config(), run, tmp_path / "new" / "back.npz")
+    assert not (tmp_path / "new").exists()
+
+
+def test_adams_moments_are_left_out_of_a_run_with_another_optimiser(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given, config = tmp_path / "given.npz", _config(**{"train.optimizer": "sgd"})
+    checkpoint.write_checkpoint(given, _checkpoint(config))
+    import_torch(config, tmp_path / "run", given)
+    assert "step 0, without an optimiser's state" in capsys.readouterr().out
+    assert int(_restore(config, tmp_path / "run").step) == 0
+
+
+@pytest.mark.parametrize("steps", [None, 17])
+def test_training_an_imported_run_that_is_past_its_end_ends_at_once(
+    steps: int | None,
+    simulated_records: Path,
+    simulated_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """Its weights stay as they were; thresholds are chosen and the test records evaluated."""
+    knobs = {
+        "model.name": "res1d_maxpool",
+        "data.records": str(simulated_records),
+        "data.data_dir": str(simulated_data),
+        "data.variant": "100hz",
+        "train.batch_size": 64,
+        "train.epochs": 2,  # of two steps each
+        "train.steps": steps,
+        "eval.bootstrap_replicates": 10,
+        "compilation_cache": "off",
+    }
+    config, run, given = _config(**knobs), tmp_path / "run", tmp_path / "given.npz"
+    checkpoint.write_checkpoint(given, _checkpoint(config))
+    import_torch(config, run, given)
+    assert ("ends at step 17" in capsys.readouterr().out) == (steps == 17)
+    before = _restore(config, run)
+    alarm = threading.Timer(300, os.kill, (os.getpid(), signal.SIGTERM))  # which training obeys
+    alarm.start()
+    assert train(config, run) == 0
+    alarm.cancel()
+    after = _restore(config, run)
+    jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
+    assert int(after.step) == 17
+    assert (run / "thresholds.json").is_file() and (run / "evaluation/test.json").is_file()

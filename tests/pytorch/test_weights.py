@@ -80,17 +80,78 @@ def test_state_dict_that_does_not_fit_is_an_error_that_lists_every_difference():
 @pytest.mark.parametrize(
     "name, shape, cause",
     [
-        ("resunet_lc", {"num_classes": 9}, "number of classes"),
-        ("resunet_lc", {"num_leads": 2}, "number of leads"),
-        ("resunet_lc", {"length": 512}, "signal length"),
-        ("resunet_lc", {"width": 16}, "width"),
-        ("res1d_maxpool", {"num_leads": 2}, "number of leads"),
+        ("resunet_lc", {"num_classes": 9}, "number of classes, 9 in place of 26"),
+        ("resunet_lc", {"num_leads": 2}, "number of leads: --config.data.leads"),
+        ("resunet_lc", {"length": 512}, "signal length: --config.data.length"),
+        ("resunet_lc", {"width": 16}, "width: --config.model.width=16"),
+        ("res1d_maxpool", {"num_leads": 2}, "number of leads: --config.data.leads"),
+        ("ribeiro_resnet", {"length": 512}, "signal length: --config.data.length"),
+        ("isibrno", {"num_leads": 2}, "number of leads: --config.data.leads"),
+        ("isibrno", {"num_classes": 9}, "number of classes, 9 in place of 26"),
     ],
 )
 def test_misfit_names_its_likely_cause(name, shape, cause):
     state_dict = to_state_dict(random_variables(name, **shape))
     with pytest.raises(ValueError, match=f"another {cause}"):
         to_variables(state_dict, template(name), name)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODEL_NAMES) - {"resu2d_lc"}))
+def test_weights_of_another_network_are_told_by_name_in_few_lines(name):
+    other = "resunet_lc" if name != "resunet_lc" else "mvms_net"
+    with pytest.raises(ValueError, match=rf"another network, {name}: --config\.model") as caught:
+        to_variables(to_state_dict(random_variables(name)), template(other), other)
+    assert len(str(caught.value).splitlines()) <= 20
+
+
+def test_weights_of_no_network_here_are_told_in_few_short_lines():
+    state_dict = {f"stage{n}.{'x' * 5000}\nweight": np.zeros(3, np.float32) for n in range(900)}
+    with pytest.raises(ValueError, match="another network") as caught:
+        to_variables(state_dict, template("res1d_maxpool"), "res1d_maxpool")
+    lines = str(caught.value).splitlines()
+    assert len(lines) <= 20 and max(map(len, lines)) < 1100 and "and " in lines[-1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_weights_that_are_not_finite_in_float32_are_refused_by_name(value):
+    state_dict = to_state_dict(random_variables("res1d_maxpool"))
+    state_dict["rb_1.conv2.weight"] = state_dict["rb_1.conv2.weight"].astype(np.float64)
+    state_dict["rb_1.conv2.weight"][1, 2, 3:5] = value
+    with pytest.raises(ValueError, match=r"rb_1\.conv2\.weight has 2 values of 576"):
+        to_variables(state_dict, template("res1d_maxpool"), "res1d_maxpool")
+
+
+def test_negative_variances_and_moments_are_refused():
+    variables = random_variables("res1d_maxpool")
+    state_dict = to_state_dict(variables)
+    state_dict["inconv.bn.running_var"][3] = -1e-3
+    with pytest.raises(ValueError, match=r"inconv\.bn\.running_var holds a negative"):
+        to_variables(state_dict, variables, "res1d_maxpool")
+    for changed, value in (("exp_avg_sq", -1.0), ("exp_avg_sq", np.nan), ("exp_avg", np.inf)):
+        params = variables["params"]
+        mu, nu = (jax.tree.map(np.copy, params) for _ in range(2))
+        adam = from_moments(mu, nu, 5, learning_rate=0.1)
+        getattr(adam, changed)["fc.bias"][0] = value
+        with pytest.raises(ValueError, match=f"Adam's {changed}"):
+            to_moments(adam, params, "res1d_maxpool")
+
+
+def test_a_file_with_both_names_of_a_head_does_not_fit():
+    state_dict = to_state_dict(random_variables("res2d_maxpool"))
+    state_dict |= {name.replace("fc.", "fc_1."): state_dict[name] for name in ("fc.bias",)}
+    with pytest.raises(ValueError, match=r"unexpected: fc_1\.bias"):
+        to_variables(state_dict, template("res2d_maxpool"), "res2d_maxpool")
+
+
+@pytest.mark.parametrize("kind", [np.float16, "bfloat16", np.float64])
+def test_weights_of_other_floating_types_become_the_nearest_float32(kind):
+    variables = random_variables("res1d_maxpool")
+    kind = jnp.bfloat16 if kind == "bfloat16" else kind
+    given = {k: v.astype(kind) for k, v in to_state_dict(variables).items()}
+    got = to_variables(given, variables, "res1d_maxpool")
+    np.testing.assert_array_equal(
+        got["params"]["fc"]["bias"], given["fc.bias"].astype(np.float32), strict=True
+    )
 
 
 def bce_steps(twin, optimizer, signals, labels):
