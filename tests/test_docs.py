@@ -97,6 +97,10 @@ def _is_knob(name: str) -> bool:
     return True
 
 
+def test_the_readme_is_of_one_reading() -> None:
+    assert len(read_page("README.md").splitlines()) < 220
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_knob_that_a_page_names_is_one(page: str) -> None:
     named = re.findall(r"(?<![\w./])(?:--)?config\.([a-z]\w*(?:\.[a-z]\w*)*)", read_page(page))
