@@ -17,7 +17,7 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import keep_thresholds, publish
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records
 from resunet_lc_jax.measures.thresholds import Thresholds
-from resunet_lc_jax.predict import score_headers, write_predictions
+from resunet_lc_jax.predict import ReadRecord, score_headers, write_predictions
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.open_run import open_run
 from tfds_physionet.files import write_json
@@ -157,6 +157,8 @@ def predict_ensemble(
     workdir: Path,
     folder: Path,
     output: Path,
+    *,
+    strict: bool = False,
 ) -> int:
     """Scores every record below a folder with runs together, as `predict.predict` does with one.
 
@@ -167,6 +169,7 @@ def predict_ensemble(
         decides at the mean of the runs' thresholds.
       folder: Where the .hea files are, at any depth.
       output: Where the predictions go.
+      strict: See `predict.predict`.
 
     Returns:
       The exit status: 0, or 1 if no record could be read.
@@ -174,13 +177,16 @@ def predict_ensemble(
     _check_folder(ensemble, workdir)
     headers = find_records(folder, unique=False)
     scores: list[dict[Path, np.ndarray]] = []
+    records: dict[Path, ReadRecord] = {}
     errors: dict[Path, RecordError] = {}
     own: list[Thresholds] = []
     for number, path in enumerate(ensemble.runs, start=1):
         run = open_run(path, configs[path])
         unread: list[RecordError] = []
         title = f"predicting, run {number} of {len(ensemble.runs)}"
-        scores.append(dict(score_headers(run, headers, unread, title)))
+        found = list(score_headers(run, headers, unread, title, strict=strict))
+        records |= {record.header: record for record, _ in found}
+        scores.append({record.header: values for record, values in found})
         errors |= {error.path: error for error in unread}
         own.append(run.thresholds)
     path = workdir / "thresholds.json"
@@ -192,5 +198,5 @@ def predict_ensemble(
             continue
         each = np.stack([run[header] for run in scores])
         decisions = np.stack([at.decide(s) for at, s in zip(own, each, strict=True)])
-        decided.append((header, *_vote(each, decisions, ensemble.vote, chosen)))
+        decided.append((records[header], *_vote(each, decisions, ensemble.vote, chosen)))
     return write_predictions(decided, list(errors.values()), folder, output)

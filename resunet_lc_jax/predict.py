@@ -1,9 +1,10 @@
 """Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
 
 import csv
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +16,55 @@ from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
+from tfds_physionet.errors import of_record, printable
 from tfds_physionet.files import replacing
-from tfds_physionet.pool import map_ahead, num_cores
+from tfds_physionet.headers import parse_header
+from tfds_physionet.pool import num_cores
 from tfds_physionet.records import RecordError, find_records, read_record
 from tfds_physionet.signals import PreparedSignal, prepare
 
 CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
+_TABLES = ("predictions", "errors")
+_AHEAD_BYTES = 200_000_000  # of signals that are read before the network takes them
 
 
-def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> int:
+@dataclass(frozen=True)
+class ReadRecord:
+    """A record that could be read.
+
+    Attributes:
+      header: Its .hea file.
+      leads_missing: Names of the standard leads that it neither has nor gives by others.
+      leads_derived: Names of those that were derived from others.
+      remarks: What a user should know of it though it is scored.
+    """
+
+    header: Path
+    leads_missing: tuple[str, ...]
+    leads_derived: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+Decided = tuple[ReadRecord, np.ndarray, np.ndarray]
+"""A record, its scores [26] and its decisions [26]."""
+
+
+def predict(
+    config: ConfigDict, workdir: Path, folder: Path, output: Path, *, strict: bool = False
+) -> int:
     """Scores every record below a folder with a trained run.
 
     Writes OUTPUT/<record>.csv in the Challenge's format (in the input's sub-folders),
     OUTPUT/predictions.csv with one row a record, and OUTPUT/errors.csv with the records that
-    could not be read and why. A bad record never stops the others.
+    could not be read and why, and with remarks on those that were. Whatever happens to a record, it
+    never stops the others.
 
     Args:
       config: The run's config.
       workdir: The run's folder.
       folder: Where the .hea files are, at any depth.
       output: Where the predictions go.
+      strict: Whether records that their header's checksums contradict are refused.
 
     Returns:
       The exit status: 0, or 1 if no record could be read.
@@ -43,37 +73,40 @@ def predict(config: ConfigDict, workdir: Path, folder: Path, output: Path) -> in
     run = open_run(workdir, config)
     errors: list[RecordError] = []
     decided = (
-        (header, scores, run.thresholds.decide(scores))
-        for header, scores in score_headers(run, headers, errors, "predicting")
+        (record, scores, run.thresholds.decide(scores))
+        for record, scores in score_headers(run, headers, errors, "predicting", strict=strict)
     )
     return write_predictions(decided, errors, folder, output)
 
 
 def score_headers(
-    run: OpenRun, headers: Sequence[Path], errors: list[RecordError], title: str
-) -> Iterator[tuple[Path, np.ndarray]]:
+    run: OpenRun,
+    headers: Sequence[Path],
+    errors: list[RecordError],
+    title: str,
+    *,
+    strict: bool = False,
+) -> Iterator[tuple[ReadRecord, np.ndarray]]:
     """Yields the scores [26] that a run gives each record that can be read, in their order.
 
     Args:
       run: The run.
       headers: The records' .hea files.
-      errors: Takes the errors of those that can't be read.
+      errors: Takes the errors of those that can't be read, each under its header.
       title: Of the progress bar.
+      strict: See `predict`.
     """
-    signals = _prepared_ahead(headers, errors, run.config.data.variant)
+    signals = _prepared_ahead(headers, errors, run.config.data.variant, strict)
     yield from progress(run.score_signals(signals), title, len(headers), unit="record")
 
 
 def write_predictions(
-    decided: Iterable[tuple[Path, np.ndarray, np.ndarray]],
-    errors: Sequence[RecordError],
-    folder: Path,
-    output: Path,
+    decided: Iterable[Decided], errors: list[RecordError], folder: Path, output: Path
 ) -> int:
     """Writes the files of `predict`; of several processes the first does it, the others wait.
 
     Args:
-      decided: Header, scores [26] and decisions [26] of each record.
+      decided: Each record's scores and decisions.
       errors: Of those that could not be read; complete once `decided` is used up.
       folder: Where the records are.
       output: Where the files go.
@@ -85,56 +118,94 @@ def write_predictions(
         hosts.wait("predicted")
         return 0
     output.mkdir(parents=True, exist_ok=True)
-    done = 0
-    with replacing(output / "predictions.csv") as beside, beside.open("w", newline="") as file:
+    remarks: list[tuple[Path, str]] = []
+    done = incomplete = 0
+    with (
+        replacing(output / "predictions.csv") as beside,
+        beside.open("w", newline="", encoding="utf-8") as file,
+    ):
         rows = csv.writer(file)
-        rows.writerow(["record", "diagnoses", *CLASS_NAMES])
-        for header, scores, decisions in decided:
-            name = header.relative_to(folder).with_suffix("")
-            write_challenge_csv(
-                output / name.with_suffix(".csv"), name.name, CLASS_COLUMNS, decisions, scores
-            )
+        rows.writerow(["record", "diagnoses", "leads_missing", "leads_derived", *CLASS_NAMES])
+        for record, scores, decisions in decided:
+            name = _name(record.header, folder)
+            try:
+                path = output / f"{name}{'.record' if name in _TABLES else ''}.csv"
+                last = name.rpartition("/")[2]
+                write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores)
+            except (OSError, UnicodeError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                errors.append(RecordError(record.header, "output", f"can't be written ({reason})"))
+                continue
             found = "|".join(np.array(CLASS_NAMES)[decisions == 1])
-            rows.writerow([name.as_posix(), found, *(f"{score:.9g}" for score in scores)])
+            leads = "|".join(record.leads_missing), "|".join(record.leads_derived)
+            rows.writerow([name, found, *leads, *(f"{score:.9g}" for score in scores)])
+            remarks += [(record.header, remark) for remark in record.remarks]
             done += 1
-    _write_errors(output / "errors.csv", errors, folder)
+            incomplete += bool(record.leads_missing)
+    with (
+        replacing(output / "errors.csv") as beside,
+        beside.open("w", newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.writer(file)
+        rows.writerow(["record", "field", "reason"])
+        rows.writerows([_name(e.path, folder), e.field, e.reason] for e in errors)
+        rows.writerows([_name(header, folder), "remark", remark] for header, remark in remarks)
     say(
         f"{done:,} records scored, {len(errors):,} could not be read"
-        + (f" (see {output / 'errors.csv'})" if errors else "")
+        + (f", {incomplete:,} lacked leads" if incomplete else "")
+        + (f", {len(remarks):,} remarks" if remarks else "")
+        + (f" (see {output / 'errors.csv'})" if errors or remarks else "")
         + f"; predictions in {output}"
     )
     hosts.wait("predicted")
     return 0 if done else 1
 
 
+def _name(header: Path, folder: Path) -> str:
+    """A record's path below the input, without the header's suffix; it may hold dots."""
+    path = header.relative_to(folder) if header != folder else Path(header.name)
+    return printable(path.as_posix().removesuffix(".hea"))
+
+
 def _prepared_ahead(
-    headers: Sequence[Path], errors: list[RecordError], variant_name: str
-) -> Iterator[tuple[Path, PreparedSignal]]:
-    """Reads and prepares records in threads, a few ahead of the network, in order."""
+    headers: Sequence[Path], errors: list[RecordError], variant_name: str, strict: bool
+) -> Iterator[tuple[ReadRecord, PreparedSignal]]:
+    """Reads and prepares records in threads, ahead of the network by their size, in order."""
     wanted, threads = variant(variant_name), num_cores()
-    read = partial(_prepared, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
+    waiting: deque[tuple[int, Future]] = deque()
+
+    def read(header: Path) -> tuple[ReadRecord, PreparedSignal] | RecordError:
+        # The guard around a record: nothing that is in one stops the others.
+        try:
+            record = read_record(header, strict=strict)
+            signal = prepare(record, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
+        except Exception as error:
+            return of_record(header, error)
+        found = ReadRecord(header, signal.leads_missing, signal.leads_derived, record.remarks)
+        return found, signal
+
     with ThreadPoolExecutor(threads) as pool:
-        prepared = map_ahead(pool, read, headers, ahead=4 * threads)
-        for header, result in zip(headers, prepared, strict=True):
-            if isinstance(result, RecordError):
-                errors.append(result)
-            else:
-                yield header, result
+        for header in [*headers, None]:
+            size = 0 if header is None else _signal_bytes(header)
+            while waiting and (
+                header is None
+                or len(waiting) >= 4 * threads
+                or size + sum(other for other, _ in waiting) > _AHEAD_BYTES
+            ):
+                result = waiting.popleft()[1].result()
+                if isinstance(result, RecordError):
+                    errors.append(result)
+                else:
+                    yield result
+                del result  # or it would be held while the next one is read
+            if header is not None:
+                waiting.append((size, pool.submit(read, header)))
 
 
-def _prepared(
-    header: Path, *, sampling_rate: float, band_hz: tuple[float, float] | None
-) -> PreparedSignal | RecordError:
+def _signal_bytes(header: Path) -> int:
+    """What a record's signal takes in memory, by its header; 0 where that can't be told."""
     try:
-        return prepare(read_record(header), sampling_rate=sampling_rate, band_hz=band_hz)
-    except RecordError as error:
-        return error
-
-
-def _write_errors(path: Path, errors: Sequence[RecordError], folder: Path) -> None:
-    with replacing(path) as beside, beside.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["record", "field", "reason"])
-        for error in errors:
-            name = Path(error.path).relative_to(folder).with_suffix("")
-            rows.writerow([name.as_posix(), error.field, error.reason])
+        storage = parse_header(header)[1]
+    except Exception:
+        return 0  # reading it will say why
+    return 2 * len(storage.kept) * storage.samples_per_frame * (storage.num_frames or 0)

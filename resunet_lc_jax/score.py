@@ -87,7 +87,9 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
     empty: list[str] = []
     refused: list[str] = []
     for row, header in enumerate(headers):
-        path = (outputs / header.relative_to(labels)).with_suffix(".csv")
+        # A record's name may hold dots; only the header's own suffix is taken off.
+        beside = outputs / header.relative_to(labels)
+        path = beside.with_name(f"{beside.name[: -len(header.suffix)]}.csv")
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no output file for label file {header}")
         data = header.read_bytes()

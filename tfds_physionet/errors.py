@@ -1,4 +1,7 @@
-"""The one error that a record raises, and the checks that come before its files are opened."""
+"""The one error that a record raises, and the checks that come before its files are opened.
+
+File names are Python's (a byte that is no UTF-8 is a surrogate); messages hold `printable` ones.
+"""
 
 import os
 import stat
@@ -20,12 +23,33 @@ class RecordError(ValueError):
     def __init__(self, path: Path, field: str, reason: str) -> None:
         """Composes the one-line message."""
         reason = " ".join(reason.split())[:_LONGEST_REASON]
-        super().__init__(f"{path}: {field}: {reason}")
+        super().__init__(f"{printable(path)}: {field}: {reason}")
         self.path, self.field, self.reason = path, field, reason
 
     def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
         """Keeps the three parts when it travels between processes."""
         return RecordError, (self.path, self.field, self.reason)
+
+
+def of_record(header: Path, error: Exception) -> RecordError:
+    """Returns whatever went wrong with a record as its own error, which names its header."""
+    if not isinstance(error, RecordError):
+        return RecordError(header, "record", f"{type(error).__name__}: {error}")
+    if error.path == header:
+        return error
+    return RecordError(header, error.field, f"{printable(Path(error.path).name)}: {error.reason}")
+
+
+def printable(name: Path | str) -> str:
+    r"""Returns a file name as text: bytes that are no UTF-8 and control characters as \xfc.
+
+    Different names stay different, since a backslash of the name's own is doubled.
+    """
+    text = os.fspath(name).replace("\\", "\\\\")
+    if text.isascii() and text.isprintable():
+        return text
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in text)
 
 
 def file_size(path: Path, field: str) -> int:

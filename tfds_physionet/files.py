@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # Short, whatever the name: the file system bounds it.
+    beside = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}{path.suffix}")
     try:
         yield beside
         with beside.open("rb") as file:
