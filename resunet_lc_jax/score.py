@@ -4,7 +4,6 @@ python -m resunet_lc_jax.score LABELS OUTPUTS [scores.csv [class_scores.csv]] [-
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ import numpy as np
 
 from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
+from tfds_physionet import annotations
 from tfds_physionet.diagnoses import DIAGNOSES, encode
 from tfds_physionet.files import replacing
+from tfds_physionet.header_text import sort_lines, split_lines
 
 _CLASS_OF_CODE = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}
-_TOLERANT_DX = re.compile(r"^#[ \t]*Dx[ \t]*:?(.*)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +59,9 @@ def read_labels(header: str) -> np.ndarray:
 
 
 def read_labels_tolerantly(header: str) -> np.ndarray:
-    """Labels [26] bool of a header's text: '# Dx' too, and the words of early releases."""
-    listed = ",".join(_TOLERANT_DX.findall(header)).split(",")
-    return encode([code.strip() for code in listed if code.strip()]).astype(bool)
+    """Labels [26] bool of a header's text, by the rules with which the data set reads records."""
+    _, remarks = sort_lines(header.split("\n"))
+    return encode(annotations.diagnoses(remarks)[0]).astype(bool)
 
 
 def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
@@ -93,9 +93,9 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no output file for label file {header}")
         data = header.read_bytes()
+        generous = read_labels_tolerantly("\n".join(split_lines(data)))
         # As Python opens a text file: these are line ends, and the bytes are UTF-8.
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        generous = read_labels_tolerantly(data.decode(errors="replace"))
         try:
             official = read_labels(data.decode())
         except UnicodeDecodeError as error:
