@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resunet_lc_jax.measures.metrics import ratio
+from resunet_lc_jax.measures.ranking import ratio
 
 
 @dataclass(frozen=True, eq=False)

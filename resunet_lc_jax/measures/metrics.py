@@ -5,10 +5,10 @@ defined is NaN, and a macro average is the mean over the classes that are not Na
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
+from resunet_lc_jax.measures.ranking import rank, ratio, weighted_areas
 from tfds_physionet.diagnoses import REWARDS, SINUS_RHYTHM
 
 MACRO_METRICS = (
@@ -21,65 +21,8 @@ MACRO_METRICS = (
     "hamming_loss",
     "auprc_of_decisions",
 )
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Where one class's positives lie among all scores: what both areas depend on.
-
-    Attributes:
-      below: [M] records that score less than each of the M distinct scores of positives, ascending.
-      upto: [M] records that score no more than it.
-      positives: [M] positives with that score.
-    """
-
-    below: np.ndarray
-    upto: np.ndarray
-    positives: np.ndarray
-
-
-def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
-    """Ranks one class. labels: [N] bool; scores: [N]."""
-    ascending = np.sort(scores)
-    distinct, positives = np.unique(scores[labels], return_counts=True)
-    below = np.searchsorted(ascending, distinct, side="left")
-    return Ranking(below, np.searchsorted(ascending, distinct, side="right"), positives)
-
-
-def areas(
-    below: np.ndarray, upto: np.ndarray, positives: np.ndarray, total: np.ndarray | float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Areas under the ROC and the precision-recall curve, from the counts of a `Ranking`.
-
-    The first by trapezoids, the second as a sum of steps over distinct scores (no interpolation).
-
-    Args:
-      below: [..., M] of `Ranking`, or sums of weights instead of counts.
-      upto: [..., M].
-      positives: [..., M].
-      total: [...] all records.
-
-    Returns:
-      (auroc [...], auprc [...]), NaN where there are no positives, or for auroc no negatives.
-    """
-    up_to_here = np.cumsum(positives, axis=-1)
-    all_positives = positives.sum(axis=-1)
-    negatives_below = below - (up_to_here - positives)
-    negatives_tied = upto - below - positives
-    wins = (positives * (negatives_below + 0.5 * negatives_tied)).sum(axis=-1)
-    from_here = all_positives[..., None] - up_to_here + positives
-    taken = np.asarray(total)[..., None] - below
-    precision = from_here / np.maximum(taken, 1)  # where nothing is taken, positives is 0 too
-    return (
-        ratio(wins, all_positives * (total - all_positives)),
-        ratio((positives * precision).sum(axis=-1), all_positives),
-    )
-
-
-def ratio(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
-    """part / whole, NaN where whole is 0."""
-    whole = np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
+# Those that `score` gives for each class.
+CLASS_METRICS = ("auroc", "auprc", "f_measure")
 
 
 def macro(classes: np.ndarray) -> np.ndarray:
@@ -204,7 +147,8 @@ def score(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict
     """
     once = np.ones((1, len(labels)), np.int32)
     measured = weighted_scores(labels, scores, decisions, [once])
-    return {key: values[0].tolist() for key, values in measured.items()}
+    keys = (*MACRO_METRICS, *(f"{key}_classes" for key in CLASS_METRICS))
+    return {key: measured[key][0].tolist() for key in keys}
 
 
 def weighted_scores(
@@ -222,7 +166,8 @@ def weighted_scores(
       weights: blocks [replicates, N] of whole numbers, R rows in all.
 
     Returns:
-      The keys of `score`: [R], or [R, 26] where that has a list of the classes.
+      The keys of `score`: [R], or [R, 26] where that has a list of the classes; and
+      auprc_of_others_classes [R, 26], see `ranking.auprc_of_others`.
 
     Raises:
       ValueError: as `score`.
@@ -254,10 +199,12 @@ def weighted_scores(
         )
         shares = decision_metrics(both, labelled, decided, total)
         f_measure = np.where((labelled == 0) & labels.any(axis=0), np.nan, shares["f_measure"])
-        roc, pr = np.full(both.shape, np.nan), np.full(both.shape, np.nan)
+        roc, pr, others = (np.full(both.shape, np.nan) for _ in range(3))
         for k, ranking in enumerate(rankings):
             if len(ranking.positives):
-                roc[:, k], pr[:, k] = _weighted_areas(block, orders[k], labels[:, k], ranking)
+                roc[:, k], pr[:, k], others[:, k] = weighted_areas(
+                    block, orders[k], labels[:, k], ranking
+                )
         blocks.append(
             {
                 "auroc": macro(roc),
@@ -274,23 +221,7 @@ def weighted_scores(
                 "auroc_classes": roc,
                 "auprc_classes": pr,
                 "f_measure_classes": f_measure,
+                "auprc_of_others_classes": others,
             }
         )
     return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
-
-
-def _weighted_areas(
-    weights: np.ndarray, order: np.ndarray, labels: np.ndarray, ranking: Ranking
-) -> tuple[np.ndarray, np.ndarray]:
-    """auroc [R] and auprc [R] of one class. order: [N] by ascending score."""
-    # sums[:, i]: the weight of the i lowest scores.
-    sums = np.zeros((len(weights), weights.shape[1] + 1), np.int32)
-    np.cumsum(np.take(weights, order, axis=1), axis=1, out=sums[:, 1:])
-    first = np.cumsum(ranking.positives) - ranking.positives
-    positives = np.add.reduceat(np.take(weights, order[labels[order]], axis=1), first, axis=1)
-    return areas(
-        sums[:, ranking.below].astype(np.float64),
-        sums[:, ranking.upto],
-        positives.astype(np.float64),
-        sums[:, -1].astype(np.float64),
-    )

@@ -9,6 +9,7 @@ from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.measures.bootstrap import interval, patient_weights
 from resunet_lc_jax.measures.calibration import reliability
 from resunet_lc_jax.measures.predictions import Predictions
+from resunet_lc_jax.measures.ranking import rank
 from tfds_physionet.diagnoses import CLASS_NAMES
 
 CLASS_METRICS = ("auroc", "auprc", "f_measure")
@@ -98,7 +99,7 @@ def _of_database(predictions: Predictions) -> dict[str, Any]:
 
 def _precision_recall(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
     """The curve at scores of positives, by falling score."""
-    ranking = metrics.rank(labels, scores)
+    ranking = rank(labels, scores)
     distinct = np.unique(scores[labels])[::-1]
     found = np.cumsum(ranking.positives[::-1])
     taken = len(labels) - ranking.below[::-1]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resunet_lc_jax.measures.metrics import check, rank
+from resunet_lc_jax.measures.metrics import check
+from resunet_lc_jax.measures.ranking import rank
 from tfds_physionet.diagnoses import CLASS_NAMES, REWARDS
 from tfds_physionet.files import write_json
 

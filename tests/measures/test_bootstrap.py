@@ -25,7 +25,7 @@ def test_a_replicate_equals_the_score_of_the_resampled_records():
     for i, row in enumerate(weights):
         rows = np.repeat(np.arange(60), row)
         expected = score(labels[rows], scores[rows], decisions[rows])
-        assert set(replicates) == set(expected)
+        assert set(expected) < set(replicates)
         # Without a positive drawn the areas are undefined; F-measure is treated alike.
         undrawn = labels.any(axis=0) & ~labels[rows].any(axis=0)
         f_measure = np.where(undrawn, np.nan, expected["f_measure_classes"])
@@ -43,7 +43,7 @@ def test_the_score_is_the_replicate_in_which_every_record_was_drawn_once():
     labels, scores, decisions = _run(1, 80)
     once = weighted_scores(labels, scores, decisions, [np.ones((1, 80), np.int32)])
     measured = score(labels, scores, decisions)
-    assert list(once) == list(measured)
+    assert set(measured) < set(once)
     for key, value in measured.items():
         np.testing.assert_array_equal(once[key][0], value, err_msg=key)
 
