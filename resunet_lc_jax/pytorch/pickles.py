@@ -27,6 +27,12 @@ class LeftOut:
         """Forgets what its original would have been."""
 
 
+def _left_out(name: str) -> type[LeftOut]:
+    """A stand-in for what has this name, which PyTorch looks up by module and class."""
+    module, _, kind = name.rpartition(".")
+    return type(kind, (LeftOut,), {"__module__": module})
+
+
 def load(path: Path) -> tuple[dict[Any, Any], list[str]]:
     """The dict in a file of torch.save, tensors included, and notes on what was left out.
 
@@ -39,7 +45,7 @@ def load(path: Path) -> tuple[dict[Any, Any], list[str]]:
         unknown = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except ValueError:  # a file as PyTorch wrote it before 1.6
         unknown = []
-    with torch.serialization.safe_globals([(LeftOut, name) for name in unknown]):
+    with torch.serialization.safe_globals([_left_out(name) for name in unknown]):
         content = torch.load(path, map_location="cpu", weights_only=True)
     if unknown:
         notes.append(f"left out, since only tensors are read: {', '.join(unknown[:5])}")
