@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,11 @@ def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict)
         for name in (*sorted(names), "config.json"):  # which makes it a run
             os.replace(staged / name, workdir / name)
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        for _ in range(50):  # Orbax's threads may write on for a moment after an error
+            shutil.rmtree(staged, ignore_errors=True)
+            if not staged.exists():
+                break
+            time.sleep(0.1)
         if new and workdir.is_dir() and not any(workdir.iterdir()):
             workdir.rmdir()
 

@@ -14,6 +14,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
+from resunet_lc_jax.data.sources import Records
 from resunet_lc_jax.exchange import create_template, export_torch, import_torch
 from resunet_lc_jax.fine_tuning import first_variables
 from resunet_lc_jax.learning.state import TrainState
@@ -257,7 +258,7 @@ def test_adams_moments_are_left_out_of_a_run_with_another_optimiser(
 def test_training_an_imported_run_that_is_past_its_end_ends_at_once(
     steps: int | None,
     simulated_records: Path,
-    simulated_data: Path,
+    records: Records,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
@@ -265,7 +266,6 @@ def test_training_an_imported_run_that_is_past_its_end_ends_at_once(
     knobs = {
         "model.name": "res1d_maxpool",
         "data.records": str(simulated_records),
-        "data.data_dir": str(simulated_data),
         "data.variant": "100hz",
         "train.batch_size": 64,
         "train.epochs": 2,  # of two steps each
@@ -280,7 +280,7 @@ def test_training_an_imported_run_that_is_past_its_end_ends_at_once(
     before = _restore(config, run)
     alarm = threading.Timer(300, os.kill, (os.getpid(), signal.SIGTERM))  # which training obeys
     alarm.start()
-    assert train(config, run) == 0
+    assert train(config, run, records) == 0
     alarm.cancel()
     after = _restore(config, run)
     jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
