@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.measures.bootstrap import interval, patient_weights
 from resunet_lc_jax.measures.figures import class_marks, save
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records, load_predictions
+from resunet_lc_jax.runs.kind import describe
 from tfds_physionet.files import replacing
 
 COLUMNS = {
@@ -83,15 +83,17 @@ def compare(
     folders = [Path(run) for run in runs]
     if not folders:
         raise ValueError("no runs to compare; give their folders")
-    configs = [_config(folder) for folder in folders]
+    made_by = [describe(folder) for folder in folders]
     predictions = [_sorted_predictions(folder, split) for folder in folders]
-    for folder, config, other in zip(folders[1:], configs[1:], predictions[1:], strict=True):
+    for folder, (_, folds), other in zip(folders[1:], made_by[1:], predictions[1:], strict=True):
         key = f"{split}_folds"
-        here, there = configs[0].get("data", {}).get(key), config.get("data", {}).get(key)
+        here, there = made_by[0][1].get(key), folds.get(key)
         if here != there:
             raise ValueError(f"splits differ: {key} is {here} in {folders[0]}, {there} in {folder}")
         check_same_records(predictions[0], other, str(folders[0]), str(folder))
-    lines = _measure(folders, _model_names(folders, configs), predictions, replicates, seed)
+    lines = _measure(
+        folders, _model_names(folders, [name for name, _ in made_by]), predictions, replicates, seed
+    )
 
     output = Path(output)
     table = format_markdown(lines, split=split, records=len(predictions[0].record_id))
@@ -109,13 +111,6 @@ def compare(
     return table
 
 
-def _config(folder: Path) -> dict:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no config.json in it")
-    return json.loads(path.read_text())
-
-
 def _sorted_predictions(folder: Path, split: str) -> Predictions:
     path = folder / "evaluation" / f"{split}.npz"
     if not path.is_file():
@@ -128,14 +123,13 @@ def _sorted_predictions(folder: Path, split: str) -> Predictions:
     return predictions.take(np.argsort(predictions.record_id, kind="stable"))
 
 
-def _model_names(folders: Sequence[Path], configs: Sequence[dict]) -> list[str]:
-    models = [config.get("ensemble", config["model"])["name"] for config in configs]
+def _model_names(folders: Sequence[Path], models: list[str]) -> list[str]:
     names = models
-    for describe in (lambda folder: folder.name, str):
+    for called in (lambda folder: folder.name, str):
         if len(set(names)) == len(names):
             break
         names = [
-            f"{model} ({describe(folder)})" if models.count(model) > 1 else model
+            f"{model} ({called(folder)})" if models.count(model) > 1 else model
             for model, folder in zip(models, folders, strict=True)
         ]
     return names

@@ -3,7 +3,7 @@
 Each run gets the inputs that its own config asks for (leads, sampling rate, length).
 """
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from resunet_lc_jax.measures.predictions import Predictions, check_same_records
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.predict import ReadRecord, score_headers, write_predictions
 from resunet_lc_jax.runs import settings
+from resunet_lc_jax.runs.kind import FOLDS, MARK, read_mark
 from resunet_lc_jax.runs.open_run import open_run
 from tfds_physionet.files import write_json
 from tfds_physionet.records import RecordError, find_records
@@ -49,10 +50,18 @@ class Ensemble:
 
 
 def find_ensemble(workdir: Path) -> Ensemble | None:
-    """Returns the ensemble whose evaluation a folder holds, or None."""
-    path = workdir / "config.json"
-    mark = json.loads(path.read_text()).get("ensemble") if path.is_file() else None
-    return Ensemble(tuple(map(Path, mark["runs"])), mark["vote"]) if mark else None
+    """Returns the ensemble whose evaluation a folder holds, or None.
+
+    Raises:
+      ValueError: Its ensemble.json is damaged.
+    """
+    mark = read_mark(workdir)
+    try:
+        # A path that is not absolute goes from the folder, so that both can move together.
+        runs = tuple((workdir / run).resolve() for run in mark["runs"]) if mark else ()
+        return Ensemble(runs, mark["vote"]) if mark else None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{workdir / MARK} is damaged: {error!r}") from error
 
 
 def evaluate_ensemble(
@@ -60,9 +69,8 @@ def evaluate_ensemble(
 ) -> dict[str, Any]:
     """Evaluates runs together, as `evaluate.evaluate` does one.
 
-    The folder then serves `compare` and `predict_ensemble` as a run's does: its config.json is that
-    of the first run, with the ensemble beside it. The mean score's thresholds are chosen on the
-    validation records, like a run's.
+    The folder then serves `compare` and `predict_ensemble` as a run's does; ensemble.json in it
+    says what it is. The mean score's thresholds are chosen on the validation records, like a run's.
 
     Args:
       ensemble: The runs.
@@ -86,14 +94,17 @@ def evaluate_ensemble(
         together = together.decided(chosen)
     models = ", ".join(dict.fromkeys(config.model.name for config in configs.values()))
     name = f"{ensemble.vote} of {len(ensemble.runs)} ({models})"
-    mark = {"name": name, "vote": ensemble.vote, "runs": list(map(str, ensemble.runs))}
+    runs = [os.path.relpath(run, workdir.resolve()) for run in ensemble.runs]
+    folds = {key: list(first.data[key]) for key in FOLDS}
     if hosts.is_main():
-        write_json(workdir / "config.json", first.to_dict() | {"ensemble": mark})
+        mark = {"name": name, "vote": ensemble.vote, "runs": runs, "data": folds}
+        write_json(workdir / MARK, mark)
     return publish(together, first, workdir, split=split, title=name, notes=notes)
 
 
 def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
-    if (workdir / "config.json").is_file() and find_ensemble(workdir) != ensemble:
+    taken = (workdir / MARK).is_file() or (workdir / "config.json").is_file()
+    if taken and find_ensemble(workdir) != ensemble:
         raise ValueError(f"{workdir} holds a run, or another ensemble; give another --workdir")
 
 

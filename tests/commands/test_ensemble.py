@@ -115,6 +115,7 @@ def test_an_ensemble_is_evaluated_compared_and_applied_as_a_run_is(
     ensemble, workdir = Ensemble(tuple(runs)), tmp_path / "both"
     evaluate_ensemble(ensemble, runs, workdir, split="test")
     assert find_ensemble(workdir) == ensemble
+    assert not (workdir / "config.json").exists()  # it is no run
     together = load_predictions(workdir / "evaluation" / "test.npz")
     opened = [open_run(run, config, "test", "validation") for run, config in runs.items()]
     each = [(run.score("test"), run.score("validation")) for run in opened]
@@ -138,8 +139,8 @@ def test_an_ensemble_is_evaluated_compared_and_applied_as_a_run_is(
 def test_a_folder_with_a_run_or_another_ensemble_is_not_overwritten(
     runs: dict[Path, ConfigDict], tmp_path: Path
 ) -> None:
-    other = {"ensemble": {"runs": ["a", "b"], "vote": "mean"}}
-    (tmp_path / "config.json").write_text(json.dumps(other))
+    other = {"runs": ["a", "b"], "vote": "mean"}
+    (tmp_path / "ensemble.json").write_text(json.dumps(other))
     for workdir in (tmp_path, next(iter(runs))):
         with pytest.raises(ValueError, match="give another --workdir"):
             evaluate_ensemble(Ensemble(tuple(runs)), runs, workdir, split="test")
