@@ -97,7 +97,7 @@ def compile_training(config: ConfigDict, job: Job) -> Callable:
     axis_name = job.devices.axis_name
     step = partial(
         steps.train_step,
-        model=job.model.clone(axis_name=_statistics_axis(config, job.devices)),
+        model=job.model.over(_statistics_axis(config, job.devices)),
         tx=job.recipe.tx,
         seed=config.seed,
         statistics=config.data.statistics,
