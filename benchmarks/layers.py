@@ -63,9 +63,10 @@ def _achieved(
     import jax
     import jax.numpy as jnp
 
-    from resunet_lc_jax.models import convolution
+    from resunet_lc_jax.models import Numerics, convolution, form_for
 
-    layer: Callable = getattr(convolution, form)
+    numerics = Numerics(form=form_for(jax.default_backend()))
+    layer = partial(getattr(convolution, form), numerics=numerics)
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((BATCH, LEADS, length, channels), np.float32))
     kernel = jnp.asarray(rng.standard_normal((*size, channels, features), np.float32))

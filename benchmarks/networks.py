@@ -40,10 +40,11 @@ def compiled_step(
 
     from resunet_lc_jax.devices import parallel
     from resunet_lc_jax.learning import state, steps
-    from resunet_lc_jax.models import create_model
+    from resunet_lc_jax.models import Numerics, create_model, form_for
 
     devices = parallel.choose_devices("auto", jax.devices()[:1])
-    model, tx = create_model("resunet_lc", remat=remat), optax.adam(1e-3)
+    numerics = Numerics(form=form_for(jax.default_backend()), remat=remat)
+    model, tx = create_model("resunet_lc", numerics=numerics), optax.adam(1e-3)
     variables = state.init_variables(model, seed=0, num_leads=LEADS, length=length)
     first = parallel.place_state(state.create_state(variables, tx), devices)
     batch = parallel.place_batch(numpy_batch(size, length), devices)
@@ -71,10 +72,11 @@ def our_scores(size: int, length: int) -> Callable[[], None]:
     import jax
 
     from resunet_lc_jax.learning import state, steps
-    from resunet_lc_jax.models import create_model
+    from resunet_lc_jax.models import Numerics, create_model, form_for
     from resunet_lc_jax.models.folding import fold
 
-    model = create_model("resunet_lc")
+    numerics = Numerics(form=form_for(jax.default_backend()))
+    model = create_model("resunet_lc", numerics=numerics)
     variables = state.init_variables(model, seed=0, num_leads=LEADS, length=length)
     folded, fewer = fold(model, variables, length=length)
     score = jax.jit(partial(steps.eval_step, model=folded))

@@ -28,7 +28,7 @@ from resunet_lc_jax.data import sources, stream
 from resunet_lc_jax.learning import optim
 from resunet_lc_jax.learning.state import create_state, init_variables
 from resunet_lc_jax.learning.steps import normalise, train_step
-from resunet_lc_jax.models import Network, create_model
+from resunet_lc_jax.models import Network, Numerics, create_model, form_for
 from resunet_lc_jax.pytorch.weights import to_state_dict
 
 MODELS = ("resunet_lc", "resu2d_lc", "res1d_maxpool", "res2d_maxpool", "res2d_lc")
@@ -90,7 +90,14 @@ def train_both(
     _, leads, length = batches[0]["signal"].shape
     with jax.enable_x64(recipe.precision == "float64"):
         model = create_model(
-            name, width=width, dropout=0.0, dtype=recipe.precision, precision="highest"
+            name,
+            width=width,
+            dropout=0.0,
+            numerics=Numerics(
+                dtype=recipe.precision,
+                precision="highest",
+                form=form_for(jax.default_backend()),
+            ),
         )
         variables = init_variables(model, seed=seed, num_leads=leads, length=length)
         arrays = [_in_precision(batch, recipe.precision) for batch in batches]

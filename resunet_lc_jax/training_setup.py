@@ -54,7 +54,7 @@ class TrainingSetup:
         config = self.config
         step = partial(
             steps.train_step,
-            model=self.model.clone(axis_name=_statistics_axis(config, self.devices)),
+            model=self.model.over(_statistics_axis(config, self.devices)),
             tx=self.recipe.tx,
             seed=config.seed,
             statistics=self.windowing.statistics,

@@ -4,6 +4,9 @@ XLA has no fast path on CPUs for the kernel gradient of a strided or an input-di
 Both have an exact equivalent of stride 1: neighbouring time steps become channels, which in this
 layout is a reshape that moves no memory. Kernels keep their natural layout [kh, kw, in, out], so
 weights still come and go unchanged. One-dimensional networks use L = 1.
+
+Large layers have two forms, chosen by `Numerics.form`: XLA's own, and that for CPUs, Winograd's
+along the leads where it applies, with kernel gradients in blocks that stay in the cache.
 """
 
 from functools import partial
@@ -13,41 +16,38 @@ import jax.numpy as jnp
 from jax import lax
 
 from resunet_lc_jax.models import direct, winograd
+from resunet_lc_jax.models.numerics import Numerics
 
-# What a CPU computes in other forms: smaller layers would not win back the time to compile them.
+# Large enough for the form for CPUs: smaller layers would not win back the time to compile it.
 _LARGE_POSITIONS = 12 * 64  # of an example
 _LARGE_CHANNELS = 64
 
 
 def conv(
-    x: jax.Array,
-    kernel: jax.Array,
-    *,
-    padding: int | None = None,
-    precision: lax.PrecisionLike = None,
+    x: jax.Array, kernel: jax.Array, numerics: Numerics, *, padding: int | None = None
 ) -> jax.Array:
     """Convolution (correlation) of stride 1, zero-padded along both axes.
 
     Args:
         x: [B, L, T, C].
         kernel: [kh, kw, C, O], kh odd.
+        numerics: precision and form.
         padding: zeros on either side of the time axis; None is kw // 2 ('same' for odd kw).
-        precision: of the multiplications, as `jax.lax.Precision`.
 
     Returns:
         [B, L, T + 2 * padding - kw + 1, O].
     """
     time = kernel.shape[1] // 2 if padding is None else padding
-    return _stride1(x, kernel, (time, time), precision)
+    return _stride1(x, kernel, (time, time), numerics)
 
 
 def strided_conv(
     x: jax.Array,
     kernel: jax.Array,
+    numerics: Numerics,
     *,
     stride: int = 2,
     padding: int | None = None,
-    precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """Convolution with a stride along time, as a convolution of stride 1 over groups of samples.
 
@@ -58,9 +58,9 @@ def strided_conv(
     Args:
         x: [B, L, T, C]; a T that `stride` does not divide gets zeros on the right.
         kernel: [kh, kw, C, O], kh odd.
+        numerics: precision and form.
         stride: along time.
         padding: zeros on either side of the time axis; None is kw // 2.
-        precision: of the multiplications, as `jax.lax.Precision`.
 
     Returns:
         [B, L, (T + 2 * padding - kw) // stride + 1, O].
@@ -79,12 +79,10 @@ def strided_conv(
     x = x.reshape(batch, leads, -1, stride * channels)
     left = (padding + front) // stride
     right = steps + taps - 1 - left - x.shape[2]
-    return _stride1(x, kernel, (left, right), precision)
+    return _stride1(x, kernel, (left, right), numerics)
 
 
-def transposed_conv(
-    x: jax.Array, kernel: jax.Array, *, precision: lax.PrecisionLike = None
-) -> jax.Array:
+def transposed_conv(x: jax.Array, kernel: jax.Array, numerics: Numerics) -> jax.Array:
     """Transposed convolution that doubles the length, as one convolution and a reshape.
 
     The same as PyTorch's ConvTranspose2d with stride (1, 2), padding (kh // 2, kw // 2) and
@@ -94,7 +92,7 @@ def transposed_conv(
     Args:
         x: [B, L, T, C].
         kernel: [kh, kw, C, O], kh odd, kw one of 1, 5, 9, ...; not reversed.
-        precision: of the multiplications, as `jax.lax.Precision`.
+        numerics: precision and form.
 
     Returns:
         [B, L, 2 * T, O].
@@ -107,7 +105,7 @@ def transposed_conv(
     even = kernel[:, 0::2]
     odd = jnp.pad(kernel[:, 1::2], ((0, 0), (1, 0), (0, 0), (0, 0)))
     both = jnp.stack([even, odd], axis=3).reshape(height, -1, channels, 2 * features)
-    y = conv(x, both, precision=precision)
+    y = conv(x, both, numerics)
     return y.reshape(batch, leads, 2 * length, features)
 
 
@@ -119,47 +117,44 @@ def average_pool(x: jax.Array) -> jax.Array:
 
 
 def _stride1(
-    x: jax.Array, kernel: jax.Array, time_padding: tuple[int, int], precision: lax.PrecisionLike
+    x: jax.Array, kernel: jax.Array, padding: tuple[int, int], numerics: Numerics
 ) -> jax.Array:
-    if kernel.shape[:2] == (1, 1) and time_padding == (0, 0):
-        return jnp.matmul(x, kernel[0, 0], precision=precision)
+    if kernel.shape[:2] == (1, 1) and padding == (0, 0):
+        return jnp.matmul(x, kernel[0, 0], precision=numerics.precision)
     large = x.shape[1] * x.shape[2] >= _LARGE_POSITIONS and min(kernel.shape[2:]) >= _LARGE_CHANNELS
-    return (_large_conv if large else direct.conv)(x, kernel, time_padding, precision)
+    if large and numerics.form == "cpu":
+        return _conv_for_cpus(x, kernel, padding, numerics.precision)
+    return direct.conv(x, kernel, padding, numerics.precision)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _large_conv(
+def _conv_for_cpus(
     x: jax.Array, kernel: jax.Array, padding: tuple[int, int], precision: lax.PrecisionLike
 ) -> jax.Array:
-    """`direct.conv`, by Winograd's form on CPUs where there is one."""
-    at_once = partial(direct.conv, padding=padding, precision=precision)
-    if not _has_winograd(x, kernel, precision):
-        return at_once(x, kernel)
-    cpu = partial(winograd.conv, padding=padding)
-    return lax.platform_dependent(x, kernel, cpu=cpu, default=at_once)
+    if _has_winograd(x, kernel, precision):
+        return winograd.conv(x, kernel, padding)
+    return direct.conv(x, kernel, padding, precision)
 
 
-def _large_conv_forward(
+def _conv_for_cpus_forward(
     x: jax.Array, kernel: jax.Array, padding: tuple[int, int], precision: lax.PrecisionLike
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _large_conv(x, kernel, padding, precision), (x, kernel)
+    return _conv_for_cpus(x, kernel, padding, precision), (x, kernel)
 
 
-def _large_conv_backward(
+def _conv_for_cpus_backward(
     padding: tuple[int, int],
     precision: lax.PrecisionLike,
     residuals: tuple[jax.Array, jax.Array],
     cotangent: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
-    cpu = partial(direct.gradients, padding=padding, precision=precision, in_blocks=True)
     if _has_winograd(x, kernel, precision):
-        cpu = partial(winograd.gradients, padding=padding)
-    at_once = partial(direct.gradients, padding=padding, precision=precision, in_blocks=False)
-    return lax.platform_dependent(x, kernel, cotangent, cpu=cpu, default=at_once)
+        return winograd.gradients(x, kernel, cotangent, padding)
+    return direct.gradients(x, kernel, cotangent, padding, precision)
 
 
-_large_conv.defvjp(_large_conv_forward, _large_conv_backward)
+_conv_for_cpus.defvjp(_conv_for_cpus_forward, _conv_for_cpus_backward)
 
 
 def _has_winograd(x: jax.Array, kernel: jax.Array, precision: lax.PrecisionLike) -> bool:

@@ -60,30 +60,12 @@ def gradients(
     cotangent: jax.Array,
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-    *,
-    in_blocks: bool,
 ) -> tuple[jax.Array, jax.Array]:
     """The gradients of x and the kernel, from that of `conv`'s result."""
-    kernel_form = kernel_gradient if in_blocks else kernel_gradient_at_once
     return (
         input_gradient(x, kernel, cotangent, padding, precision),
-        kernel_form(x, cotangent, kernel.shape[:2], padding, precision),
+        kernel_gradient(x, cotangent, kernel.shape[:2], padding, precision),
     )
-
-
-def kernel_gradient_at_once(
-    x: jax.Array,
-    cotangent: jax.Array,
-    size: tuple[int, ...],
-    padding: tuple[int, int],
-    precision: lax.PrecisionLike = None,
-) -> jax.Array:
-    """The gradient [kh, kw, C, O] of a kernel of this size (kh, kw), in XLA's form."""
-    kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], cotangent.shape[-1]), x.dtype)
-    (gradient,) = jax.linear_transpose(lambda kernel: conv(x, kernel, padding, precision), kernel)(
-        cotangent
-    )
-    return gradient
 
 
 def kernel_gradient(
@@ -93,7 +75,10 @@ def kernel_gradient(
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The same, as a sum over blocks of examples and time, side by side over output channels."""
+    """The gradient [kh, kw, C, O] of a kernel of this size (kh, kw).
+
+    It is a sum over blocks of examples and time, side by side over output channels.
+    """
     left, right = padding
     if x.shape[-1] > cotangent.shape[-1]:
         # XLA transposes the first: let it be the smaller. Swapped, both run past each other the
@@ -117,7 +102,18 @@ def kernel_gradient(
                 part = part[..., channel : channel + _BLOCK_CHANNELS]
                 seen = slice(start, start + part.shape[2] + size[1] - 1)
                 inputs = x[example : example + group, :, seen]
-                term = kernel_gradient_at_once(inputs, part, size, (0, 0), precision)
+                term = _gradient_of_block(inputs, part, size, precision)
                 terms.append(term.astype(jnp.promote_types(jnp.float32, term.dtype)))
         gradients.append(sum(terms[1:], terms[0]))
     return jnp.concatenate(gradients, axis=-1).astype(x.dtype)
+
+
+def _gradient_of_block(
+    x: jax.Array, cotangent: jax.Array, size: tuple[int, ...], precision: lax.PrecisionLike
+) -> jax.Array:
+    """XLA's kernel gradient of a convolution without padding along time."""
+    kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], cotangent.shape[-1]), x.dtype)
+    (gradient,) = jax.linear_transpose(lambda kernel: conv(x, kernel, (0, 0), precision), kernel)(
+        cotangent
+    )
+    return gradient

@@ -6,6 +6,7 @@ followed by another convolution, with nothing in between, becomes part of the ot
 padding is no obstacle, as it maps zeros to zeros.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -33,9 +34,9 @@ def fold(
         (model, variables) that give the same outputs but for rounding (1e-5 of the logits). In less
         than float32 they are the ones given: rounded, folded kernels would be others.
     """
-    if jnp.dtype(model.dtype).itemsize < 4:
+    if jnp.dtype(model.numerics.dtype).itemsize < 4:
         return model, variables
-    folded = model.clone(folded=True)
+    folded = model.clone(numerics=replace(model.numerics, folded=True))
     template = jax.eval_shape(
         folded.init,
         jax.random.key(0),

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, Numerics, leaky_relu
+from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, leaky_relu
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.residual import residual_blocks
 from resunet_lc_jax.models.stage import stage
 
@@ -54,8 +55,7 @@ class ISIBrno(Network):
             count=5,
             features=self.width,
             kernel_size=(1, 9),
-            numerics=self.numerics,
-            remat=self.remat,
+            numerics=numerics,
         )
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train)
         x = SelfAttention(numerics, name="mha")(x[:, 0]).max(axis=1)

@@ -4,7 +4,6 @@ Parameters are float32 (float64 where that is the compute dtype); activations ha
 dtype; statistics are never taken in less than float32.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,36 +16,11 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from resunet_lc_jax.models import convolution
+from resunet_lc_jax.models.numerics import Numerics
 
 _MOMENTUM = 0.1  # PyTorch's: the weight of the new value
 EPSILON = 1e-5  # added to BatchNorm's variance
 _MOMENTS = "moments"  # small, and over several devices dear: kept where the rest is not
-
-
-@dataclasses.dataclass(frozen=True)
-class Numerics:
-    """How a network computes, apart from what it computes.
-
-    Attributes:
-        dtype: of activations and of the weights' copies that multiply them.
-        axis_name: mapped axis over which BatchNorm's statistics are shared, if any.
-        unbiased_variance: whether the running variance is the unbiased one (PyTorch's).
-        freeze_statistics: whether BatchNorm uses and keeps its running statistics in training, too.
-        folded: whether a stage has a bias in place of BatchNorm, see `models.folding`.
-        precision: of convolutions and matrix products, as `jax.lax.Precision`.
-    """
-
-    dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
-    unbiased_variance: bool = True
-    freeze_statistics: bool = False
-    folded: bool = False
-    precision: lax.PrecisionLike = None
-
-    @property
-    def param_dtype(self) -> jnp.dtype:
-        """Dtype of parameters and statistics: the compute dtype, but at least float32."""
-        return jnp.promote_types(jnp.float32, self.dtype)
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
@@ -137,14 +111,14 @@ class Conv(nn.Module):
         # A checkpoint keeps what comes in, not what is made of it here.
         @jax.checkpoint
         def convolve(kernel: jax.Array, *inputs: Features) -> jax.Array:
-            x, precision = activated(*inputs).astype(dtype), self.numerics.precision
+            x, numerics = activated(*inputs).astype(dtype), self.numerics
             if self.transposed:
-                return convolution.transposed_conv(x, kernel, precision=precision)
+                return convolution.transposed_conv(x, kernel, numerics)
             if self.stride > 1:
                 return convolution.strided_conv(
-                    x, kernel, stride=self.stride, padding=self.padding, precision=precision
+                    x, kernel, numerics, stride=self.stride, padding=self.padding
                 )
-            return convolution.conv(x, kernel, padding=self.padding, precision=precision)
+            return convolution.conv(x, kernel, numerics, padding=self.padding)
 
         y = convolve(kernel, *inputs)
         if self.use_bias:
@@ -246,9 +220,9 @@ def batch_moments(
     return moments[0] + pivot, jnp.maximum(moments[1] - lax.square(moments[0]), 0), count
 
 
-def rematerialised(block: Any, remat: bool, *, static_argnums: tuple[int, ...] = ()) -> Any:
-    """The module class; with `remat` the backward pass computes it anew from its input."""
-    if not remat:
+def rematerialised(block: Any, numerics: Numerics, *, static_argnums: tuple[int, ...]) -> Any:
+    """The module class; with `numerics.remat` the backward pass computes it anew from its input."""
+    if not numerics.remat:
         return block
     policy = jax.checkpoint_policies.save_only_these_names(_MOMENTS)
     return nn.remat(block, policy=policy, static_argnums=static_argnums)

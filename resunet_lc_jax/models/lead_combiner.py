@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import BatchNorm, Dropout, Numerics, leaky_relu, uniform
+from resunet_lc_jax.models.layers import BatchNorm, Dropout, leaky_relu, uniform
+from resunet_lc_jax.models.numerics import Numerics
 
 
 class LeadCombiner(nn.Module):

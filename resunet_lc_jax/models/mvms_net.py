@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics, rematerialised
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, rematerialised
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.numerics import Numerics
 
 # Leads of each view, in the order I II III aVR aVL aVF V1 .. V6:
 # {aVR}, {I, aVL}, {V1, V2}, {V3, V4}, {V5, V6}, {II, III, aVF}.
@@ -48,8 +49,8 @@ class MVMSNet(Network):
                 "zeros or choose another network"
             )
         self.check_signal(signal)
-        fused = jnp.zeros((), self.dtype)
-        view_net = rematerialised(ViewNet, self.remat, static_argnums=(2,))
+        fused = jnp.zeros((), self.numerics.dtype)
+        view_net = rematerialised(ViewNet, self.numerics, static_argnums=(2,))
         for i, leads in enumerate(_VIEWS, start=1):
             view = signal[:, leads, :].swapaxes(1, 2)[:, None]  # [B, 1, T, leads of the view]
             view = view_net(self.width, self.numerics, name=f"MyNet{i}")(view, train)

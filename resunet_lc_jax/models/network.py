@@ -1,14 +1,13 @@
 """What every network takes and returns."""
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
-from jax.typing import DTypeLike
 
-from resunet_lc_jax.models.layers import Numerics
+from resunet_lc_jax.models.numerics import Numerics
 
 
 class Outputs(NamedTuple):
@@ -32,43 +31,18 @@ class Network(nn.Module):
         num_leads: L.
         width: channels of the first stage.
         dropout: probability that an element is dropped.
-        dtype: compute dtype.
-        axis_name: mapped axis over which the batch is divided, for BatchNorm.
-        unbiased_variance: whether BatchNorm's running variance is unbiased, as PyTorch's.
-        freeze_statistics: whether BatchNorm's running statistics serve in training, unchanged.
-        remat: whether the backward pass computes each block anew from its input instead of keeping
-            what is in it: less memory for a third more arithmetic.
-        precision: of convolutions and matrix products.
-        folded: whether this is the form for evaluation alone that `models.folding` makes.
-        odd_lead_shift: whether res2d_maxpool and res2d_lc follow the reference's slip: it tests
-            the number of leads where the length is meant, which shifts a residual block's
-            identity by one sample where that number is odd. Other networks have no such slip.
+        numerics: how it computes.
     """
 
     num_classes: int = 26
     num_leads: int = 12
     width: int = 128
     dropout: float = 0.5
-    dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
-    unbiased_variance: bool = True
-    freeze_statistics: bool = False
-    remat: bool = False
-    precision: lax.PrecisionLike = None
-    folded: bool = False
-    odd_lead_shift: bool = False
+    numerics: Numerics = Numerics()
 
-    @property
-    def numerics(self) -> Numerics:
-        """The fields that each layer needs."""
-        return Numerics(
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-            unbiased_variance=self.unbiased_variance,
-            freeze_statistics=self.freeze_statistics,
-            folded=self.folded,
-            precision=self.precision,
-        )
+    def over(self, axis_name: str | None) -> Self:
+        """The same network, whose BatchNorm counts the whole batch over this mapped axis."""
+        return self.clone(numerics=replace(self.numerics, axis_name=axis_name))
 
     def check_signal(self, signal: jax.Array) -> None:
         """Raises ValueError unless signal is [B, num_leads, T]."""

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import Conv, Features, Numerics, activated, rematerialised
+from resunet_lc_jax.models.layers import Conv, Features, activated, rematerialised
+from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.stage import stage
 
 
@@ -15,7 +16,7 @@ class Stem(nn.Module):
     Attributes:
         features: channels out.
         kernel_size: (time,) or (lead, time).
-        numerics: dtypes and precision.
+        numerics: see `Numerics`.
         suffix: of its layers' names: the reference's 2-D networks have conv1_1 and bn1_1.
     """
 
@@ -46,8 +47,6 @@ def residual_blocks(
     features: int,
     kernel_size: tuple[int, ...],
     numerics: Numerics,
-    remat: bool,
-    odd_lead_shift: bool = False,
 ) -> jax.Array:
     """A chain of blocks rb_0, rb_1, .. of the module that calls it in its compact method.
 
@@ -57,16 +56,14 @@ def residual_blocks(
         count: how many.
         features: see `ResidualBlock`, as the other arguments.
         kernel_size: (time,) or (lead, time).
-        numerics: dtypes and precision.
-        remat: see `layers.rematerialised`.
-        odd_lead_shift: see `Network`.
+        numerics: see `Numerics`.
 
     Returns:
         [B, L, T', features].
     """
-    kind = rematerialised(ResidualBlock, remat, static_argnums=(2,))
+    kind = rematerialised(ResidualBlock, numerics, static_argnums=(2,))
     for i in range(count):
-        block = kind(features, kernel_size, numerics, odd_lead_shift, name=f"rb_{i}")
+        block = kind(features, kernel_size, numerics, name=f"rb_{i}")
         x = block(x, train)
     return activated(x)
 
@@ -79,14 +76,12 @@ class ResidualBlock(nn.Module):
     Attributes:
         features: channels out.
         kernel_size: (time,) or (lead, time).
-        numerics: dtypes and precision.
-        odd_lead_shift: whether an odd number of leads gets that zero, too (see `Network`).
+        numerics: see `Numerics`.
     """
 
     features: int
     kernel_size: tuple[int, ...]
     numerics: Numerics
-    odd_lead_shift: bool = False
 
     @nn.compact
     def __call__(self, x: Features, train: bool) -> jax.Array:
@@ -106,7 +101,7 @@ class ResidualBlock(nn.Module):
         @jax.checkpoint  # keeps no more than the stages have kept
         def pooled(x: Features) -> jax.Array:
             x = activated(x)
-            odd = x.shape[2] % 2 or (self.odd_lead_shift and x.shape[1] % 2)
+            odd = x.shape[2] % 2 or (self.numerics.odd_lead_shift and x.shape[1] % 2)
             return average_pool(jnp.pad(x, ((0, 0), (0, 0), (1 if odd else 0, 0), (0, 0))))
 
         pointwise = (1,) * len(self.kernel_size)

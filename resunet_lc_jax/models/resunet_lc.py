@@ -5,9 +5,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from resunet_lc_jax.models.convolution import average_pool
-from resunet_lc_jax.models.layers import Conv, Features, Linear, Numerics, activated, rematerialised
+from resunet_lc_jax.models.layers import Conv, Features, Linear, activated, rematerialised
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.residual import Stem
 from resunet_lc_jax.models.stage import stage
 
@@ -41,10 +42,10 @@ class ResUNetLC(Network):
         x = jnp.pad(signal, ((0, 0), (0, 0), (0, missing)))[..., None]
         stem = Stem(self.width, (3, 15), self.numerics, suffix="1_1", name="inconv")
         features = stem(x, train)
-        kind = rematerialised(ResUBlock, self.remat, static_argnums=(2,))
+        kind = rematerialised(ResUBlock, self.numerics, static_argnums=(2,))
         for i, depth in enumerate(_DEPTHS):
             # Folded, the last 1x1 convolution remains: no convolution follows it.
-            project = not self.folded or i == len(_DEPTHS) - 1
+            project = not self.numerics.folded or i == len(_DEPTHS) - 1
             block = kind(
                 self.width, self.width // 2, depth, self.numerics, project, name=f"rub_{i}"
             )

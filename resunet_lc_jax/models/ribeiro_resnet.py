@@ -8,8 +8,9 @@ Communications 11, 1760 (2020). The Keras original has a ReLU after the first Ba
 import jax
 from flax import linen as nn
 
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics, rematerialised
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, rematerialised
 from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.numerics import Numerics
 
 _KERNEL = 17
 _SIXTEENTHS = (16, 32, 49, 64, 80)  # the blocks' widths, of 64: 64, 128, 196, 256, 320
@@ -43,7 +44,7 @@ class RibeiroResNet(Network):
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
         x = Conv(self.width, (_KERNEL,), numerics=self.numerics, name="conv1")(x)
         x = y = BatchNorm(self.numerics, name="bn1")(x, train)
-        kind = rematerialised(Block, self.remat, static_argnums=(3,))
+        kind = rematerialised(Block, self.numerics, static_argnums=(3,))
         for i, (sixteenths, factor) in enumerate(zip(_SIXTEENTHS, _FACTORS, strict=True)):
             features = self.width * sixteenths // 16
             block = kind(features, factor, self.dropout, self.numerics, name=f"resblock1d_{i}")

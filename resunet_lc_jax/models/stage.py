@@ -1,6 +1,7 @@
 """Convolution, BatchNorm and LeakyReLU: the stage that most of the networks are chains of."""
 
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Features, Normalised, Numerics, leaky_relu
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Features, Normalised, leaky_relu
+from resunet_lc_jax.models.numerics import Numerics
 
 
 def stage(
@@ -20,7 +21,7 @@ def stage(
         train: see `BatchNorm`.
         features: channels out.
         kernel_size: see `Conv`.
-        numerics: dtypes and precision.
+        numerics: see `Numerics`.
         stride: see `Conv`.
         transposed: see `Conv`.
         suffix: of the layers' names.

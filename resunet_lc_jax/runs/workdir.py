@@ -13,15 +13,23 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.learning.state import init_variables
-from resunet_lc_jax.models import Network, create_model
+from resunet_lc_jax.models import Network, Numerics, create_model, form_for
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import check_resumable, store_config
 from tfds_physionet.diagnoses import NUM_CLASSES
 from tfds_physionet.files import is_locked, lock
 
 
-def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
-    """Creates the network that a config names."""
+def build_model(config: ConfigDict, *, platform: str | None = None) -> Network:
+    """Creates the network that a config names.
+
+    Args:
+      config: The config.
+      platform: Of the devices that it is for: 'cpu', 'cuda', ..; by default that of JAX's own.
+
+    Raises:
+      ValueError: The dtype or the precision is none that there is; the message lists them.
+    """
     dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
     precisions = {"default": None, "high": lax.Precision.HIGH, "highest": lax.Precision.HIGHEST}
     if config.precision not in precisions:
@@ -38,13 +46,15 @@ def build_model(config: ConfigDict, *, axis_name: str | None = None) -> Network:
         num_leads=len(config.data.leads),
         width=config.model.width,
         dropout=config.model.dropout,
-        dtype=dtypes[config.model.dtype],
-        precision=precisions[config.precision],
-        unbiased_variance=config.model.unbiased_variance,
-        odd_lead_shift=config.model.odd_lead_shift,
-        freeze_statistics=config.model.freeze_statistics,
-        remat=config.model.remat,
-        axis_name=axis_name,
+        numerics=Numerics(
+            dtype=dtypes[config.model.dtype],
+            precision=precisions[config.precision],
+            form=form_for(platform or jax.default_backend()),
+            unbiased_variance=config.model.unbiased_variance,
+            freeze_statistics=config.model.freeze_statistics,
+            remat=config.model.remat,
+            odd_lead_shift=config.model.odd_lead_shift,
+        ),
     )
 
 

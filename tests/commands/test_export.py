@@ -24,6 +24,19 @@ def test_exported_network_scores_batches_of_any_size_as_the_network_does():
         np.testing.assert_allclose(scores, expected.scores, rtol=0, atol=1e-5)
 
 
+def test_exported_file_holds_the_weights_once_and_a_program_for_each_platform():
+    model = create_model("res2d_maxpool", width=64)
+    variables = init_variables(model, seed=0, num_leads=12, length=256)
+    content = stablehlo(model, variables, length=256)
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(variables["params"]))
+    assert weights < len(content) < 1.1 * weights
+    exported = jax.export.deserialize(bytearray(content))
+    assert exported.platforms == ("cpu", "cuda")
+    program = jax.jit(exported.call).lower(jnp.zeros((1, 12, 256)), jnp.ones((1, 12))).compile()
+    # Of nine convolutions two are large enough to be six each in Winograd's form.
+    assert program.as_text().count(" convolution(") == 7 + 2 * 6
+
+
 def test_export_to_a_folder_or_a_file_of_another_kind_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="a folder; name a file"):
         export(quickstart.get_config(), tmp_path, tmp_path)

@@ -52,7 +52,7 @@ def _train(config: ConfigDict, count: int) -> tuple[TrainState, list[float]]:
     model = build_model(config)
     step = partial(
         steps.train_step,
-        model=model.clone(axis_name=devices.axis_name),
+        model=model.over(devices.axis_name),
         tx=recipe.tx,
         seed=config.seed,
         statistics=config.data.statistics,

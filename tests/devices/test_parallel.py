@@ -12,7 +12,7 @@ from batches import as_dtype, random_batch
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import TrainState, create_state, init_variables
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.eight_devices
@@ -24,7 +24,7 @@ def train_five_steps(mode: str, count: int, dtype: str, **changes: object) -> Tr
     """Five SGD steps (Adam would hide gradients that are scaled wrongly), dropout on."""
     with jax.enable_x64(dtype == "float64"):
         devices = parallel.choose_devices(mode, jax.devices()[:count])
-        model = create_model("res1d_maxpool", width=8, dtype=dtype)
+        model = create_model("res1d_maxpool", width=8, numerics=Numerics(dtype=dtype))
         tx = optax.sgd(0.1)
         variables = init_variables(model, seed=0, num_leads=12, length=128)
         return _continue(create_state(variables, tx), range(5), devices, model, tx, **changes)
@@ -33,10 +33,10 @@ def train_five_steps(mode: str, count: int, dtype: str, **changes: object) -> Tr
 def _continue(
     state: TrainState, seeds: range, devices: parallel.Devices, model, tx, **changes: object
 ) -> TrainState:
-    dtype = jax.numpy.dtype(model.dtype).name
+    dtype = jax.numpy.dtype(model.numerics.dtype).name
     step = partial(
         steps.train_step,
-        model=model.clone(axis_name=devices.axis_name),
+        model=model.over(devices.axis_name),
         tx=tx,
         seed=3,
         axis_name=devices.axis_name,
@@ -107,7 +107,8 @@ def test_a_run_goes_on_on_another_number_of_devices(
 
 
 def _go_on_elsewhere(dtype: str, tolerance: float, folder: Path) -> None:
-    model, tx = create_model("res1d_maxpool", width=8, dtype=dtype), optax.sgd(0.1)
+    model = create_model("res1d_maxpool", width=8, numerics=Numerics(dtype=dtype))
+    tx = optax.sgd(0.1)
     variables = init_variables(model, seed=0, num_leads=12, length=128)
     first = create_state(variables, tx)
     eight = parallel.choose_devices("pmap", jax.devices())
@@ -130,7 +131,7 @@ def test_the_training_step_lowers_for_cuda(mode: str) -> None:
     model, tx = create_model("resunet_lc", width=8), optax.adam(1e-3)
     step = partial(
         steps.train_step,
-        model=model.clone(axis_name=devices.axis_name),
+        model=model.over(devices.axis_name),
         tx=tx,
         seed=0,
         axis_name=devices.axis_name,

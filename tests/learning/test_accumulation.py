@@ -12,7 +12,7 @@ from batches import as_dtype, random_batch
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import TrainState, create_state, init_variables
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 
 _TX = optax.sgd(0.1)
@@ -20,7 +20,7 @@ _TX = optax.sgd(0.1)
 
 def _first_state(dtype: str, **changes: object) -> TrainState:
     """A network whose running statistics are not those of a new one."""
-    model = create_model("res1d_maxpool", width=4, dtype=dtype)
+    model = create_model("res1d_maxpool", width=4, numerics=Numerics(dtype=dtype))
     variables = init_variables(model, seed=0, num_leads=12, length=64)
     variables["batch_stats"] = jax.tree.map(lambda x: x * 1.5 + 0.1, variables["batch_stats"])
     return create_state(variables, _TX, **changes)
@@ -32,10 +32,14 @@ def _train(
     """Three SGD steps, dropout on; the state and the losses."""
     with jax.enable_x64(dtype == "float64"):
         devices = parallel.choose_devices(mode, jax.devices()[:count])
-        model = create_model("res1d_maxpool", width=4, dtype=dtype, freeze_statistics=frozen)
+        model = create_model(
+            "res1d_maxpool",
+            width=4,
+            numerics=Numerics(dtype=dtype, freeze_statistics=frozen),
+        )
         step = partial(
             steps.train_step,
-            model=model.clone(axis_name=devices.axis_name),
+            model=model.over(devices.axis_name),
             tx=_TX,
             seed=3,
             accumulate_steps=parts,

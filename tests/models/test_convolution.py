@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from resunet_lc_jax.models import convolution
+from resunet_lc_jax.models import Numerics, convolution, form_for
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+_CPU = Numerics(form="cpu")
 
 
 def literal_conv(x, kernel, *, stride, padding):
@@ -74,7 +75,7 @@ def test_strided_convolution_equals_the_literal_one_at_any_length(width, stride,
     x, kernel = random_case(width=width, **shape)
     padding = max(0, (width - stride + 1) // 2) if stride == 4 else width // 2
     assert_same_function(
-        lambda x, k: convolution.strided_conv(x, k, stride=stride, padding=padding),
+        lambda x, k: convolution.strided_conv(x, k, _CPU, stride=stride, padding=padding),
         lambda x, k: literal_conv(x, k, stride=stride, padding=padding),
         x,
         kernel,
@@ -85,7 +86,9 @@ def test_strided_convolution_equals_the_literal_one_at_any_length(width, stride,
 @given(width=st.sampled_from([1, 5, 9]), **shapes)
 def test_transposed_convolution_equals_the_literal_one_at_any_length(width, **shape):
     x, kernel = random_case(width=width, **shape)
-    assert_same_function(convolution.transposed_conv, literal_transposed_conv, x, kernel)
+    assert_same_function(
+        partial(convolution.transposed_conv, numerics=_CPU), literal_transposed_conv, x, kernel
+    )
 
 
 @pytest.mark.parametrize("width, padding", [(9, None), (25, 0), (17, 8)])
@@ -93,7 +96,7 @@ def test_plain_convolution_equals_the_literal_one(width, padding):
     x, kernel = random_case(2, 3, 41, 3, 4, 3, width)
     literal_padding = width // 2 if padding is None else padding
     assert_same_function(
-        lambda x, k: convolution.conv(x, k, padding=padding),
+        lambda x, k: convolution.conv(x, k, _CPU, padding=padding),
         lambda x, k: literal_conv(x, k, stride=1, padding=literal_padding),
         x,
         kernel,
@@ -110,7 +113,7 @@ def test_large_layers_are_the_same_function(batch, leads, length, channels, feat
     padding = 2 if batch > 1 else 0
     with jax.enable_x64(True):
         x, kernel = random_case(batch, leads, length, channels, features, 3, 5, np.float64)
-        ours = partial(convolution.conv, padding=padding)
+        ours = partial(convolution.conv, numerics=_CPU, padding=padding)
         literal = partial(literal_conv, stride=1, padding=padding)
         assert_same_function(ours, literal, x, kernel, tolerance=1e-12)
 
@@ -119,7 +122,8 @@ def test_large_strided_layers_whose_padding_is_uneven_are_the_same_function():
     with jax.enable_x64(True):
         x, kernel = random_case(1, 12, 601, 64, 64, 3, 15, np.float64)
         literal = partial(literal_conv, stride=2, padding=7)
-        assert_same_function(convolution.strided_conv, literal, x, kernel, tolerance=1e-12)
+        ours = partial(convolution.strided_conv, numerics=_CPU)
+        assert_same_function(ours, literal, x, kernel, tolerance=1e-12)
 
 
 def test_winograds_rounding_is_within_a_few_times_that_of_the_direct_form():
@@ -128,38 +132,50 @@ def test_winograds_rounding_is_within_a_few_times_that_of_the_direct_form():
         twice = (jnp.asarray(np.asarray(a, np.float64)) for a in (x, kernel))
         exact = np.asarray(literal_conv(*twice, stride=1, padding=4))
     winograd, direct = (
-        np.std(np.asarray(convolution.conv(x, kernel, precision=precision)) - exact)
+        np.std(
+            np.asarray(convolution.conv(x, kernel, Numerics(form="cpu", precision=precision)))
+            - exact
+        )
         for precision in (None, lax.Precision.HIGHEST)
     )
     assert 1.1 * direct < winograd < 4 * direct < 2e-6  # the values' deviation is 1
 
 
-def test_large_layers_stay_plain_convolutions_on_gpus_and_at_the_highest_precision():
+def test_large_layers_take_the_form_that_is_asked_for_whatever_they_are_lowered_for():
     x, kernel = random_case(2, 12, 1024, 64, 128, 3, 9)
 
-    def convolutions(platform, precision=None):
+    def convolutions(platform, form, precision=None):
         def loss(kernel, x):
-            return (convolution.conv(x, kernel, precision=precision) ** 2).sum()
+            numerics = Numerics(form=form, precision=precision)
+            return (convolution.conv(x, kernel, numerics) ** 2).sum()
 
         lowered = jax.jit(jax.grad(loss)).trace(kernel, x).lower(lowering_platforms=(platform,))
+        assert "stablehlo.case" not in lowered.as_text()
         return lowered.as_text().count("stablehlo.convolution")
 
-    assert convolutions("cuda") == 2  # forward and kernel gradient
-    # Six parts forward; backward each has 2 examples times 2 blocks of time.
-    assert convolutions("cpu") == 6 + 6 * 2 * 2
-    # One forward; backward 2 examples times 6 blocks of time.
-    assert convolutions("cpu", lax.Precision.HIGHEST) == 1 + 2 * 6
+    for platform in ("cpu", "cuda"):
+        assert convolutions(platform, "plain") == 2  # forward and kernel gradient
+        # Six parts forward; backward each has 2 examples times 2 blocks of time.
+        assert convolutions(platform, "cpu") == 6 + 6 * 2 * 2
+        # One forward; backward 2 examples times 6 blocks of time.
+        assert convolutions(platform, "cpu", lax.Precision.HIGHEST) == 1 + 2 * 6
+
+
+def test_the_form_follows_the_platform():
+    assert form_for("cpu") == "cpu"
+    assert {form_for(platform) for platform in ("gpu", "cuda", "rocm", "tpu")} == {"plain"}
 
 
 def test_pointwise_convolution_is_a_matrix_product():
     x, kernel = random_case(2, 12, 300, 64, 64, 1, 1)
-    assert_same_function(convolution.conv, partial(literal_conv, stride=1, padding=0), x, kernel)
+    ours = partial(convolution.conv, numerics=_CPU)
+    assert_same_function(ours, partial(literal_conv, stride=1, padding=0), x, kernel)
 
 
 def test_transposed_convolution_refuses_widths_it_would_get_wrong():
     x, kernel = random_case(1, 1, 8, 1, 1, 1, 7)
     with pytest.raises(ValueError, match="not 7"):
-        convolution.transposed_conv(x, kernel)
+        convolution.transposed_conv(x, kernel, _CPU)
 
 
 def test_average_pool_takes_means_of_pairs_and_drops_an_odd_last_sample():
@@ -171,7 +187,7 @@ def test_large_layers_gradients_are_the_same_under_pmap():
     x, kernel = random_case(8, 12, 256, 64, 64, 1, 3)
 
     def gradient(kernel, x):
-        return jax.grad(lambda kernel: (convolution.conv(x, kernel) ** 2).mean())(kernel)
+        return jax.grad(lambda kernel: (convolution.conv(x, kernel, _CPU) ** 2).mean())(kernel)
 
     whole = jax.jit(gradient)(kernel, x)
     mapped = jax.pmap(

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.models.folding import fold
 
 
 def trained(name, length, dtype=np.float32):
     """A network of width 8, and variables none of which is at its initial value."""
-    model = create_model(name, width=8, num_classes=4, dtype=dtype)
+    model = create_model(name, width=8, num_classes=4, numerics=Numerics(dtype=dtype))
     template = jax.eval_shape(
         model.init, jax.random.key(0), jnp.zeros((1, 12, length)), jnp.ones((1, 12))
     )

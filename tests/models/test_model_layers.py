@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from resunet_lc_jax.models import create_model
-from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, Numerics
+from resunet_lc_jax.models import Numerics, create_model
+from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear
 
 
 def batch(shape=(8, 3, 5, 4), seed=0, offset=0.0):
@@ -155,5 +155,5 @@ def test_initial_values_are_uniform_within_pytorchs_bounds(layer, fan_in):
 
 def test_axis_name_can_be_set_on_an_existing_network():
     model = create_model("resunet_lc", width=8)
-    assert model.clone(axis_name="batch").numerics.axis_name == "batch"
+    assert model.over("batch").numerics.axis_name == "batch"
     assert model.numerics.axis_name is None

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.models.layers import Normalised, activated
 from resunet_lc_jax.pytorch.weights import to_state_dict, to_variables
 
+_FLOAT64 = Numerics(dtype=jnp.float64)
 # File -> network; the files' networks are 16 wide.
 EVAL_ORACLES = {
     "eval_small_ResUNet_LC": "resunet_lc",
@@ -162,7 +163,7 @@ def test_every_layer_gives_what_pytorch_gives(oracle, file):
 def test_logits_equal_pytorchs_in_float64(oracle, file):
     arrays, name = load(oracle, file), EVAL_ORACLES[file]
     with jax.enable_x64(True):
-        model = create_model(name, width=16, num_leads=arrays["input"].shape[1], dtype=jnp.float64)
+        model = create_model(name, width=16, num_leads=arrays["input"].shape[1], numerics=_FLOAT64)
         outputs, _ = run(model, below(arrays, "sd/"), arrays["input"].astype(np.float64), name)
     np.testing.assert_allclose(outputs.logits, arrays["output_f64"], rtol=1e-10, atol=1e-10)
 
@@ -180,7 +181,7 @@ def test_compared_networks_give_pytorchs_logits(oracle, file, name, width):
     outputs, _ = run(create_model(name, width=width), state_dict, signal, name)
     np.testing.assert_allclose(outputs.logits, arrays["output0"], rtol=1e-5, atol=1e-5)
     with jax.enable_x64(True):
-        model = create_model(name, width=width, dtype=jnp.float64)
+        model = create_model(name, width=width, numerics=_FLOAT64)
         outputs, _ = run(model, state_dict, signal.astype(np.float64), name)
     np.testing.assert_allclose(outputs.logits, arrays["output0_f64"], rtol=1e-10, atol=1e-10)
 
@@ -196,7 +197,7 @@ def test_isibrno_gives_pytorchs_logits_and_challenge_head(oracle):
     np.testing.assert_allclose(outputs.logits, logits, rtol=0, atol=2e-5 * np.abs(logits).max())
     np.testing.assert_allclose(outputs.scores, scores, rtol=0, atol=1e-3)
     with jax.enable_x64(True):
-        model = create_model("isibrno", dtype=jnp.float64)
+        model = create_model("isibrno", numerics=_FLOAT64)
         outputs, _ = run(model, state_dict, signal.astype(np.float64), "isibrno", present)
     np.testing.assert_allclose(outputs.logits, logits, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(outputs.scores, scores, rtol=1e-10, atol=1e-10)

@@ -12,8 +12,8 @@ from batches import as_dtype, random_batch
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import create_state, init_variables
-from resunet_lc_jax.models import MODEL_NAMES, create_model
-from resunet_lc_jax.models.layers import BatchNorm, Normalised, Numerics
+from resunet_lc_jax.models import MODEL_NAMES, Numerics, create_model
+from resunet_lc_jax.models.layers import BatchNorm, Normalised
 
 # The smallest each takes.
 _LENGTHS = {"resunet_lc": 128, "resu2d_lc": 128, "ribeiro_resnet": 256}
@@ -21,7 +21,7 @@ _LENGTHS = {"resunet_lc": 128, "resu2d_lc": 128, "ribeiro_resnet": 256}
 
 def _compile_step(model, tx, *, mode="auto", count=1):
     devices = parallel.choose_devices(mode, jax.devices()[:count])
-    model = model.clone(axis_name=devices.axis_name)
+    model = model.over(devices.axis_name)
     step = partial(steps.train_step, model=model, tx=tx, seed=0, axis_name=devices.axis_name)
     return parallel.compile_train_step(step, devices), devices
 
@@ -42,7 +42,7 @@ def test_activations_computed_anew_give_the_same_step(name: str, mode: str, coun
         batch = as_dtype(random_batch(0, size=8, length=length), "float64")
         results = []
         for remat in (False, True):
-            model = create_model(name, width=8, dtype=jnp.float64, remat=remat)
+            model = create_model(name, width=8, numerics=Numerics(dtype=jnp.float64, remat=remat))
             variables = init_variables(model, seed=0, num_leads=12, length=length)
             compiled, devices = _compile_step(model, tx, mode=mode, count=count)
             placed = parallel.place_state(create_state(variables, tx), devices)
@@ -57,7 +57,7 @@ def test_a_step_keeps_one_tensor_of_each_stage_and_less_with_remat() -> None:
     tx, batch = optax.sgd(1.0), random_batch(0, size=16, length=2048)
     needed = []
     for remat in (False, True):
-        model = create_model("res2d_maxpool", width=16, remat=remat)
+        model = create_model("res2d_maxpool", width=16, numerics=Numerics(remat=remat))
         variables = init_variables(model, seed=0, num_leads=12, length=2048)
         compiled, _ = _compile_step(model, tx)
         program = compiled.lower(create_state(variables, tx), batch).compile()
@@ -70,7 +70,7 @@ def test_a_step_keeps_one_tensor_of_each_stage_and_less_with_remat() -> None:
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_in_bfloat16_all_layers_compute_and_all_numbers_that_last_are_float32(name: str) -> None:
     length = _LENGTHS.get(name, 64)
-    model = create_model(name, width=8, dtype=jnp.bfloat16)
+    model = create_model(name, width=8, numerics=Numerics(dtype=jnp.bfloat16))
     variables = jax.eval_shape(partial(init_variables, model, seed=0, num_leads=12, length=length))
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 
@@ -97,7 +97,7 @@ def test_in_bfloat16_all_layers_compute_and_all_numbers_that_last_are_float32(na
 
 
 def test_in_bfloat16_training_lowers_the_loss_and_logits_stay_near_those_of_float32() -> None:
-    model = create_model("res1d_maxpool", width=8, dtype=jnp.bfloat16)
+    model = create_model("res1d_maxpool", width=8, numerics=Numerics(dtype=jnp.bfloat16))
     tx, batch = optax.adam(1e-2), random_batch(0, size=8)
     state = create_state(init_variables(model, seed=0, num_leads=12, length=128), tx)
     compiled, _ = _compile_step(model, tx)
@@ -112,7 +112,7 @@ def test_in_bfloat16_training_lowers_the_loss_and_logits_stay_near_those_of_floa
     signal = steps.normalise(batch)["signal"]
     near, exact = (
         np.asarray(network.apply(state.variables, signal, batch["lead_present"]).logits)
-        for network in (model, model.clone(dtype=jnp.float32))
+        for network in (model, model.clone(numerics=Numerics()))
     )
     # bfloat16 has three digits; ten layers lose part of the last.
     assert 0 < np.abs(near - exact).max() < 0.03 * np.abs(exact).max()

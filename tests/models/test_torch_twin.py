@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.pytorch.weights import to_state_dict
 
 torch = pytest.importorskip("torch")
@@ -14,12 +14,13 @@ from benchmarks.torch_twin import create_twin  # noqa: E402  (after the skip)
 TWINS = ("resunet_lc", "resu2d_lc", "res1d_maxpool", "res2d_maxpool", "res2d_lc")
 
 
-def logits_of_both(name, leads, length, **options):
+def logits_of_both(name, leads, length, odd_lead_shift=False):
     """Logits of our network and of its twin, which loaded our weights strictly."""
     rng = np.random.default_rng(0)
     signal = rng.standard_normal((2, leads, length), np.float32)
     present = jnp.ones((2, leads))
-    model = create_model(name, width=8, num_leads=leads, num_classes=5, **options)
+    sizes = {"width": 8, "num_leads": leads, "num_classes": 5}
+    model = create_model(name, **sizes, numerics=Numerics(odd_lead_shift=odd_lead_shift))
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
     variables = jax.tree.map(
         lambda leaf: (
@@ -29,7 +30,7 @@ def logits_of_both(name, leads, length, **options):
         ),
         variables,
     )
-    twin = create_twin(name, width=8, num_leads=leads, num_classes=5, num_samples=length, **options)
+    twin = create_twin(name, **sizes, num_samples=length, odd_lead_shift=odd_lead_shift)
     state_dict = to_state_dict(variables, num_batches_tracked=3)
     twin.load_state_dict({k: torch.tensor(v) for k, v in state_dict.items()}, strict=True)
     assert list(twin.state_dict()) == list(state_dict)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.pytorch.weights import to_state_dict, to_variables
 
 TRAIN_ORACLES = {
@@ -55,7 +55,7 @@ def make_step(model, tx):
 
 
 def start(arrays, name, dtype):
-    model = create_model(name, width=16, dropout=0.0, dtype=dtype)
+    model = create_model(name, width=16, dropout=0.0, numerics=Numerics(dtype=dtype))
     signal = jnp.asarray(arrays["x"][0], dtype)
     template = jax.eval_shape(
         lambda: model.init(jax.random.key(0), signal, jnp.ones(signal.shape[:2]))

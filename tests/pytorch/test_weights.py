@@ -7,7 +7,7 @@ import optax
 import pytest
 from drawn_weights import assert_equal_dicts, random_variables, template
 
-from resunet_lc_jax.models import MODEL_NAMES, create_model
+from resunet_lc_jax.models import MODEL_NAMES, Numerics, create_model
 from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, write_checkpoint
 from resunet_lc_jax.pytorch.weights import (
     batches_tracked,
@@ -180,7 +180,9 @@ def test_pytorch_run_is_continued_here_and_handed_back(tmp_path):
     checkpoint = read_checkpoint(tmp_path / "there.pt")
     assert checkpoint.optimizer.learning_rate == 0.01
     with jax.enable_x64(True):
-        model = create_model("res1d_maxpool", width=8, dropout=0.0, dtype=jnp.float64)
+        model = create_model(
+            "res1d_maxpool", width=8, dropout=0.0, numerics=Numerics(dtype=jnp.float64)
+        )
         signal, label = signals[2].numpy(), labels[2].numpy()
         present = jnp.ones((4, 12))
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))

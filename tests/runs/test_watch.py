@@ -31,7 +31,7 @@ def test_a_step_that_is_not_finite_changes_its_number_alone(mode: str, count: in
     tx = optax.adam(1e-2)
     step = partial(
         steps.train_step,
-        model=_MODEL.clone(axis_name=devices.axis_name),
+        model=_MODEL.over(devices.axis_name),
         tx=tx,
         seed=0,
         average_decay=0.9,
