@@ -4,7 +4,7 @@ Conventions of the official evaluator (physionetchallenges/evaluation-2021): a v
 defined is NaN, and a macro average is the mean over the classes that are not NaN.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -146,9 +146,13 @@ def score(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict
       ValueError: a shape does not fit, scores hold NaN, or the others are not 0/1.
     """
     once = np.ones((1, len(labels)), np.int32)
-    measured = weighted_scores(labels, scores, decisions, [once])
+    return first_row(weighted_scores(labels, scores, decisions, [once]))
+
+
+def first_row(replicates: Mapping[str, np.ndarray]) -> dict:
+    """The keys of `score` in the first row of `weighted_scores`, as plain numbers."""
     keys = (*MACRO_METRICS, *(f"{key}_classes" for key in CLASS_METRICS))
-    return {key: measured[key][0].tolist() for key in keys}
+    return {key: replicates[key][0].tolist() for key in keys}
 
 
 def weighted_scores(
