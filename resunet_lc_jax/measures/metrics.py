@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from resunet_lc_jax.measures.ranking import rank, ratio, weighted_areas
+from resunet_lc_jax.measures.ranking import rank_ascending, ratio, weighted_areas
 from tfds_physionet.diagnoses import REWARDS, SINUS_RHYTHM
 
 MACRO_METRICS = (
@@ -179,7 +179,13 @@ def weighted_scores(
     labels, scores, decisions = check(labels, scores, decisions)
     columns = np.ascontiguousarray(scores.T)
     orders = np.argsort(columns, axis=1)
-    rankings = [rank(labels[:, k], column) for k, column in enumerate(columns)]
+    ranked = [
+        label[order] for label, order in zip(np.ascontiguousarray(labels.T), orders, strict=True)
+    ]
+    rankings = [
+        rank_ascending(label, column[order])
+        for label, column, order in zip(ranked, columns, orders, strict=True)
+    ]
     wrong = labels != decisions
     rewards = challenge_rewards(labels, decisions)
     # What is a plain sum over records: TP, TP + FN and TP + FP of each class, and so on.
@@ -207,7 +213,7 @@ def weighted_scores(
         for k, ranking in enumerate(rankings):
             if len(ranking.positives):
                 roc[:, k], pr[:, k], others[:, k] = weighted_areas(
-                    block, orders[k], labels[:, k], ranking
+                    block, orders[k], orders[k][ranked[k]], ranking
                 )
         blocks.append(
             {
