@@ -30,6 +30,7 @@ from resunet_lc_jax.learning.state import create_state, init_variables
 from resunet_lc_jax.learning.steps import normalise, train_step
 from resunet_lc_jax.models import Network, Numerics, create_model, form_for
 from resunet_lc_jax.pytorch.weights import to_state_dict
+from resunet_lc_jax.runs import settings
 
 MODELS = ("resunet_lc", "resu2d_lc", "res1d_maxpool", "res2d_maxpool", "res2d_lc")
 _SIMULATED_COUNT = 240
@@ -54,21 +55,15 @@ def recipes(sgd_rate: float) -> tuple[Recipe, ...]:
 
 def draw_batches(options: argparse.Namespace) -> tuple[list[Batch], int]:
     """The first batches that a training run would see, and the number of records behind them."""
-    config = default.get_config().data
-    config.records, config.simulated_count = options.records, _SIMULATED_COUNT
-    config.variant = options.variant
+    config = default.get_config()
+    config.seed, config.eval.batch_size = options.seed, options.batch_size
+    config.data.records, config.data.simulated_count = options.records, _SIMULATED_COUNT
+    config.data.variant, config.data.length = options.variant, options.length
     with tempfile.TemporaryDirectory() as scratch:
-        config.data_dir = options.data_dir or scratch
-        builder, selection = sources.open_records(config)
-        training = selection.split("train")
-        batches = stream.training_batches(
-            builder,
-            training,
-            batch_size=options.batch_size,
-            length=options.length,
-            leads=config.leads,
-            seed=options.seed,
-        )
+        config.data.data_dir = options.data_dir or scratch
+        records = sources.open_records(settings.source(config), settings.split_rules(config))
+        training = records.selection.split("train")
+        batches = stream.training_batches(records, training, settings.windowing(config))
         return list(islice(batches, options.steps)), len(training)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resunet_lc_jax.measures import metrics
-from resunet_lc_jax.measures.bootstrap import interval, patient_weights
 from resunet_lc_jax.measures.figures import class_marks, save
+from resunet_lc_jax.measures.intervals import Estimate
+from resunet_lc_jax.measures.measured import difference, measure
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records, load_predictions
 from resunet_lc_jax.runs.kind import describe
 from tfds_physionet.files import replacing
@@ -23,15 +23,6 @@ COLUMNS = {
     "auroc": "AUROC",
     "challenge_metric": "Challenge metric",
 }
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +50,6 @@ def compare(
     *,
     split: str = "test",
     replicates: int = 1000,
-    seed: int = 0,
 ) -> str:
     """Compares evaluated runs.
 
@@ -71,7 +61,6 @@ def compare(
       output: the folder to write to.
       split: which evaluation.
       replicates: of the bootstrap over patients.
-      seed: of the bootstrap.
 
     Returns:
       The table as Markdown.
@@ -91,9 +80,8 @@ def compare(
         if here != there:
             raise ValueError(f"splits differ: {key} is {here} in {folders[0]}, {there} in {folder}")
         check_same_records(predictions[0], other, str(folders[0]), str(folder))
-    lines = _measure(
-        folders, _model_names(folders, [name for name, _ in made_by]), predictions, replicates, seed
-    )
+    names = _model_names(folders, [name for name, _ in made_by])
+    lines = _measure(folders, names, predictions, replicates)
 
     output = Path(output)
     table = format_markdown(lines, split=split, records=len(predictions[0].record_id))
@@ -140,23 +128,22 @@ def _measure(
     names: Sequence[str],
     predictions: Sequence[Predictions],
     replicates: int,
-    seed: int,
 ) -> list[ComparedRun]:
     lines: list[ComparedRun] = []
-    first: dict[str, np.ndarray] = {}
-    for folder, name, run in zip(folders, names, predictions, strict=True):
-        measured = metrics.score(run.labels, run.scores, run.decisions)
-        weights = patient_weights(run.patient_id, replicates=replicates, seed=seed)
-        drawn = metrics.weighted_scores(run.labels, run.scores, run.decisions, weights)
-        differences = {
-            key: Estimate(
-                measured[key] - lines[0].measured[key], *interval(drawn[key] - first[key])
+    everything = [
+        measure(run.labels, run.scores, run.decisions, run.patient_id, replicates=replicates)
+        for run in predictions
+    ]
+    for folder, name, run in zip(folders, names, everything, strict=True):
+        lines.append(
+            ComparedRun(
+                name,
+                folder,
+                {key: run.macro[key] for key in COLUMNS},
+                {key: difference(everything[0], run, key) for key in COLUMNS} if lines else None,
+                run.scores,
             )
-            for key in (COLUMNS if lines else ())
-        }
-        scores = {key: Estimate(measured[key], *interval(drawn[key])) for key in COLUMNS}
-        lines.append(ComparedRun(name, folder, scores, differences or None, measured))
-        first = first or drawn
+        )
     return lines
 
 

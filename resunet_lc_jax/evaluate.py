@@ -105,7 +105,7 @@ def publish(
 
     Args:
       predictions: With their decisions.
-      config: Gives the bootstrap's replicates and seed.
+      config: Gives the bootstrap's replicates.
       workdir: Where to write to.
       split: What they are of.
       title: What made them.
@@ -127,8 +127,7 @@ def publish(
 
 
 def _report(predictions: Predictions, config: ConfigDict) -> dict[str, Any]:
-    replicates = config.eval.bootstrap_replicates
-    return report.build_report(predictions, replicates=replicates, seed=config.seed)
+    return report.build_report(predictions, replicates=config.eval.bootstrap_replicates)
 
 
 def evaluate_leads(

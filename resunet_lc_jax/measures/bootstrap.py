@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+# One for all, so that the same predictions have the same intervals wherever they are reported.
+_SEED = 0
 # Replicates at a time: keeps the sums of weights of 20,000 records within a few MB.
 _BLOCK = 64
 
 
 def patient_weights(
-    patient_ids: Sequence[str] | np.ndarray, *, replicates: int = 1000, seed: int = 0
+    patient_ids: Sequence[str] | np.ndarray, *, replicates: int = 1000, seed: int = _SEED
 ) -> Iterator[np.ndarray]:
     """Draws patients with replacement.
 
@@ -34,17 +36,3 @@ def patient_weights(
         drawn += np.arange(block)[:, None] * len(patients)
         counts = np.bincount(drawn.ravel(), minlength=block * len(patients))
         yield counts.reshape(block, -1).astype(np.int32)[:, patient]
-
-
-def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of replicates [R]; those that are NaN are left out.
-
-    Returns:
-      (low, high), both NaN if no replicate is defined.
-    """
-    defined = values[~np.isnan(values)]
-    if not len(defined):
-        return float("nan"), float("nan")
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return float(low), float(high)

@@ -4,11 +4,11 @@ Conventions of the official evaluator (physionetchallenges/evaluation-2021): a v
 defined is NaN, and a macro average is the mean over the classes that are not NaN.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from resunet_lc_jax.measures.ranking import rank, ratio, weighted_areas
+from resunet_lc_jax.measures.ranking import rank_ascending, ratio, weighted_areas
 from tfds_physionet.diagnoses import REWARDS, SINUS_RHYTHM
 
 MACRO_METRICS = (
@@ -146,9 +146,13 @@ def score(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict
       ValueError: a shape does not fit, scores hold NaN, or the others are not 0/1.
     """
     once = np.ones((1, len(labels)), np.int32)
-    measured = weighted_scores(labels, scores, decisions, [once])
+    return first_row(weighted_scores(labels, scores, decisions, [once]))
+
+
+def first_row(replicates: Mapping[str, np.ndarray]) -> dict:
+    """The keys of `score` in the first row of `weighted_scores`, as plain numbers."""
     keys = (*MACRO_METRICS, *(f"{key}_classes" for key in CLASS_METRICS))
-    return {key: measured[key][0].tolist() for key in keys}
+    return {key: replicates[key][0].tolist() for key in keys}
 
 
 def weighted_scores(
@@ -175,7 +179,13 @@ def weighted_scores(
     labels, scores, decisions = check(labels, scores, decisions)
     columns = np.ascontiguousarray(scores.T)
     orders = np.argsort(columns, axis=1)
-    rankings = [rank(labels[:, k], column) for k, column in enumerate(columns)]
+    ranked = [
+        label[order] for label, order in zip(np.ascontiguousarray(labels.T), orders, strict=True)
+    ]
+    rankings = [
+        rank_ascending(label, column[order])
+        for label, column, order in zip(ranked, columns, orders, strict=True)
+    ]
     wrong = labels != decisions
     rewards = challenge_rewards(labels, decisions)
     # What is a plain sum over records: TP, TP + FN and TP + FP of each class, and so on.
@@ -203,7 +213,7 @@ def weighted_scores(
         for k, ranking in enumerate(rankings):
             if len(ranking.positives):
                 roc[:, k], pr[:, k], others[:, k] = weighted_areas(
-                    block, orders[k], labels[:, k], ranking
+                    block, orders[k], orders[k][ranked[k]], ranking
                 )
         blocks.append(
             {

@@ -22,10 +22,21 @@ class Ranking:
 
 def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
     """Ranks one class. labels: [N] bool; scores: [N]."""
-    ascending = np.sort(scores)
-    distinct, positives = np.unique(scores[labels], return_counts=True)
-    below = np.searchsorted(ascending, distinct, side="left")
-    return Ranking(below, np.searchsorted(ascending, distinct, side="right"), positives)
+    order = np.argsort(scores)
+    return rank_ascending(labels[order], scores[order])
+
+
+def rank_ascending(labels: np.ndarray, scores: np.ndarray) -> Ranking:
+    """Ranks one class whose scores [N] ascend."""
+    of_positives = scores[labels]
+    first = np.flatnonzero(of_positives[1:] != of_positives[:-1]) + 1
+    first = np.concatenate([[0], first]) if len(of_positives) else first
+    distinct = of_positives[first]
+    return Ranking(
+        np.searchsorted(scores, distinct, side="left"),
+        np.searchsorted(scores, distinct, side="right"),
+        np.diff(first, append=len(of_positives)),
+    )
 
 
 def areas(
@@ -87,14 +98,14 @@ def auprc_of_others(
 
 
 def weighted_areas(
-    weights: np.ndarray, order: np.ndarray, labels: np.ndarray, ranking: Ranking
+    weights: np.ndarray, order: np.ndarray, positive: np.ndarray, ranking: Ranking
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The areas of one class in each replicate.
 
     Args:
       weights: [R, N] how often each record counts.
       order: [N] the records by ascending score.
-      labels: [N] bool.
+      positive: [P] the positives among them, in this order.
       ranking: of `rank`.
 
     Returns:
@@ -103,7 +114,7 @@ def weighted_areas(
     # sums[:, i]: the weight of the i lowest scores.
     sums = np.zeros((len(weights), weights.shape[1] + 1), np.int32)
     np.cumsum(np.take(weights, order, axis=1), axis=1, out=sums[:, 1:])
-    own = np.take(weights, order[labels[order]], axis=1).astype(np.float64)
+    own = np.take(weights, positive, axis=1).astype(np.float64)
     first = np.cumsum(ranking.positives) - ranking.positives
     positives = np.add.reduceat(own, first, axis=1)
     below = sums[:, ranking.below].astype(np.float64)

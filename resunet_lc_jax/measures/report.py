@@ -6,34 +6,34 @@ from typing import Any
 import numpy as np
 
 from resunet_lc_jax.measures import metrics
-from resunet_lc_jax.measures.bootstrap import interval, patient_weights
 from resunet_lc_jax.measures.calibration import reliability
+from resunet_lc_jax.measures.intervals import FEWEST
+from resunet_lc_jax.measures.measured import measure
+from resunet_lc_jax.measures.metrics import CLASS_METRICS
 from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.ranking import rank
 from tfds_physionet.diagnoses import CLASS_NAMES
 
-CLASS_METRICS = ("auroc", "auprc", "f_measure")
 # Points kept of a precision-recall curve; a screen shows no more.
 _CURVE_POINTS = 200
 
 
-def build_report(
-    predictions: Predictions, *, replicates: int = 1000, seed: int = 0
-) -> dict[str, Any]:
+def build_report(predictions: Predictions, *, replicates: int = 1000) -> dict[str, Any]:
     """Measures a split's predictions.
 
     Args:
       predictions: of the split.
       replicates: of the bootstrap over patients.
-      seed: of the bootstrap.
 
     Returns:
-      A JSON-able dict: the keys of `metrics.score`, and beside them
+      A dict that `files.write_json` takes: the keys of `metrics.score`, and beside them
       - records, patients, replicates;
       - intervals: 95 % interval [low, high] of each of `metrics.MACRO_METRICS`;
-      - classes: by abbreviation: positives, threshold, the three `CLASS_METRICS`, their intervals,
-        calibration (error and bins, see `calibration.Reliability`) and precision_recall (recall,
-        precision, score), at most 200 points of the curve;
+      - few_positives: the classes with fewer than `intervals.FEWEST` positives, by patients;
+      - classes: by abbreviation: positives, few_positives, threshold, the three `CLASS_METRICS`,
+        their intervals (NaN where there are few positives), calibration (error and bins, see
+        `calibration.Reliability`) and precision_recall (recall, precision, score), at most 200
+        points of the curve;
       - databases: by name: records, the macro metrics, and classes (positives, `CLASS_METRICS`);
       - confusion: [26 labels, 26 decisions], see `metrics.co_occurrence`.
 
@@ -45,18 +45,18 @@ def build_report(
     labels, scores, decisions = metrics.check(
         predictions.labels, predictions.scores, predictions.decisions
     )
-    measured = metrics.score(labels, scores, decisions)
-    weights = patient_weights(predictions.patient_id, replicates=replicates, seed=seed)
-    drawn = metrics.weighted_scores(labels, scores, decisions, weights)
+    measured = measure(labels, scores, decisions, predictions.patient_id, replicates=replicates)
     calibration = reliability(labels, scores)
     classes = {}
     for k, name in enumerate(CLASS_NAMES):
         classes[name] = {
             "positives": int(labels[:, k].sum()),
+            "few_positives": bool(measured.few[k]),
             "threshold": float(predictions.thresholds[k]),
-            **{key: measured[f"{key}_classes"][k] for key in CLASS_METRICS},
+            **{key: measured.scores[f"{key}_classes"][k] for key in CLASS_METRICS},
             "intervals": {
-                key: list(interval(drawn[f"{key}_classes"][:, k])) for key in CLASS_METRICS
+                key: [float(measured.low[key][k]), float(measured.high[key][k])]
+                for key in CLASS_METRICS
             },
             "calibration": {
                 "error": float(calibration.error[k]),
@@ -67,11 +67,12 @@ def build_report(
             "precision_recall": _precision_recall(labels[:, k], scores[:, k]),
         }
     return {
-        **measured,
+        **measured.scores,
         "records": len(labels),
         "patients": len(np.unique(predictions.patient_id)),
         "replicates": replicates,
-        "intervals": {key: list(interval(drawn[key])) for key in metrics.MACRO_METRICS},
+        "intervals": {key: [of.low, of.high] for key, of in measured.macro.items()},
+        "few_positives": [name for k, name in enumerate(CLASS_NAMES) if measured.few[k]],
         "classes": classes,
         "databases": {
             str(name): _of_database(predictions.take(np.asarray(predictions.database) == name))
@@ -134,9 +135,12 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
             f"{_cell(entry[key], entry['intervals'][key]):>23}" for key in CLASS_METRICS
         )
         lines.append(
-            f"  {name:8}{entry['positives']:10,}{entry['threshold']:11.3f}"
+            f"  {name:8}{entry['positives']:9,}{'*' if entry['few_positives'] else ' '}"
+            f"{entry['threshold']:11.3f}"
             f"{cells}{entry['calibration']['error']:8.3f}"
         )
+    if report["few_positives"]:
+        lines.append(f"  * fewer than {FEWEST} positives (patients with the class): no interval")
     columns = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
     lines += ["", f"  {'database':22}{'records':>9}" + "".join(f"{key:>18}" for key in columns)]
     for name, entry in report["databases"].items():
@@ -148,4 +152,5 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
 def _cell(value: float, bounds: Sequence[float] = ()) -> str:
     if np.isnan(value):
         return "-"
-    return f"{value:.3f}" + (f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else "")
+    known = len(bounds) and not np.isnan(bounds[0])
+    return f"{value:.3f}" + (f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if known else "")

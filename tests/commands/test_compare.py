@@ -9,9 +9,11 @@ import pytest
 from matplotlib.image import imread
 
 from resunet_lc_jax.compare import COLUMNS, compare
-from resunet_lc_jax.measures.bootstrap import interval, patient_weights
+from resunet_lc_jax.measures.measured import difference as measured_difference
+from resunet_lc_jax.measures.measured import measure
 from resunet_lc_jax.measures.metrics import score
 from resunet_lc_jax.measures.predictions import Predictions, save_predictions
+from resunet_lc_jax.measures.report import build_report
 
 COUNT = 150
 
@@ -53,20 +55,22 @@ def test_the_table_holds_scores_and_paired_differences_of_each_run(make_run, tmp
     assert len(rows) == 2 * len(COLUMNS)
 
     one, two = (score(p.labels, p.scores, p.decisions) for p in (good, poor))
-    drawn = []
-    for row in np.concatenate(list(patient_weights(good.patient_id, replicates=100))):
-        again = [p.take(np.repeat(np.arange(COUNT), row)) for p in (good, poor)]
-        drawn.append([score(p.labels, p.scores, p.decisions)["auprc"] for p in again])
-    difference = interval(np.array(drawn)[:, 1] - np.array(drawn)[:, 0])
+    arrays = [(p.labels, p.scores, p.decisions, p.patient_id) for p in (good, poor)]
+    first, other = (measure(*of, replicates=100) for of in arrays)
+    difference = measured_difference(first, other, "auprc")
     row = rows["res1d_maxpool", "auprc"]
     assert float(row["value"]) == pytest.approx(two["auprc"], abs=1e-12)
     assert float(row["difference"]) == pytest.approx(two["auprc"] - one["auprc"], abs=1e-12)
     ours = [float(row["difference_low"]), float(row["difference_high"])]
-    assert ours == pytest.approx(difference, abs=1e-12)
+    assert ours == pytest.approx([difference.low, difference.high], abs=1e-12)
     assert rows["resunet_lc", "auprc"]["difference"] == ""
 
-    assert f"{two['auprc'] - one['auprc']:+.3f} ({difference[0]:+.3f} to" in table
+    assert f"{two['auprc'] - one['auprc']:+.3f} ({difference.low:+.3f} to" in table
     assert table.splitlines()[4].startswith("| ↳ difference |") and ")*" in table
+    # Alone the run has the interval that its own report gives.
+    report = build_report(shuffled, replicates=100)
+    own = [float(row["low"]), float(row["high"])]
+    assert own == pytest.approx(report["intervals"]["auprc"], abs=1e-12)
     # The pairing makes the difference clearer than either score.
     assert ours[1] - ours[0] < float(row["high"]) - float(row["low"])
 

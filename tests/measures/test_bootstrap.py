@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from resunet_lc_jax.measures.bootstrap import interval, patient_weights
+from resunet_lc_jax.measures.bootstrap import patient_weights
 from resunet_lc_jax.measures.metrics import score, weighted_scores
 
 
@@ -70,40 +70,6 @@ def test_patients_are_drawn_whole_and_as_many_as_there_are():
     assert weights[:, 3].mean() == pytest.approx(1, abs=0.2)
     again = np.concatenate(list(patient_weights(patients, replicates=200, seed=1)))
     np.testing.assert_array_equal(weights, again)
-
-
-def test_patients_with_many_records_widen_the_interval():
-    labels, scores, decisions = _run(2, 40)
-    # Each record twenty times: as 800 patients it seems to be more evidence than it is.
-    labels, scores, decisions = (np.repeat(a, 20, axis=0) for a in (labels, scores, decisions))
-
-    def width(patients):
-        weights = patient_weights(patients, replicates=300)
-        low, high = interval(weighted_scores(labels, scores, decisions, weights)["auprc"])
-        return high - low
-
-    assert width(np.repeat(np.arange(40), 20)) > 2 * width(np.arange(800))
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(3)
-    covered = []
-    for _ in range(40):
-        # Accuracy of a decision that is right with probability 0.7 in one class, always elsewhere.
-        labels = np.zeros((150, 26), bool)
-        labels[:, 0] = rng.random(150) < 0.7
-        decisions = np.zeros_like(labels)
-        decisions[:, 0] = True
-        weights = patient_weights(np.arange(150), replicates=200)
-        values = weighted_scores(labels, decisions.astype(float), decisions, weights)["accuracy"]
-        low, high = interval(values)
-        covered.append(low <= 0.7 <= high)
-    assert 0.85 <= np.mean(covered) <= 1
-
-
-def test_an_interval_leaves_out_undefined_replicates():
-    assert interval(np.array([np.nan, *range(101)]), confidence=0.9) == pytest.approx((5, 95))
-    assert np.isnan(interval(np.full(3, np.nan))).all()
 
 
 def test_a_thousand_replicates_of_twenty_thousand_records_would_take_under_a_minute():
