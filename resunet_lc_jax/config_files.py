@@ -1,0 +1,58 @@
+"""Which file --config means: the user's own, or one of configs/, in a checkout or installed."""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def with_config_files(argv: Sequence[str]) -> list[str]:
+    """Returns a command line in which --config names a file; without one, configs/default.py.
+
+    `configs` can be imported from then on, as the configs do with each other.
+
+    Args:
+      argv: The program and its arguments.
+
+    Raises:
+      ValueError: There is no such file or config; the message lists the configs.
+    """
+    folder = _folder()
+    words, given = [], False
+    arguments = iter(argv[1:])
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        if flag in ("--config", "-config"):
+            given = True
+            value = value if equals else next(arguments, "")
+            word = f"--config={_file(value, folder)}"
+        words.append(word)
+    # Not as the flag's default: ml_collections would read the overrides at definition, where an
+    # unknown name cannot be caught.
+    default = [] if given else [f"--config={folder / 'default.py'}"]
+    return [argv[0], *default, *words]
+
+
+def _folder() -> Path:
+    """The folder of the configs, made importable; no installed package bears so common a name."""
+    package = Path(__file__).resolve().parent
+    inside = package / "configs"
+    folder = inside if inside.is_dir() else package.parent / "configs"
+    if "configs" not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            "configs", folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["configs"] = module
+        spec.loader.exec_module(module)
+    return folder
+
+
+def _file(value: str, folder: Path) -> str:
+    if Path(value).is_file():
+        return value
+    known = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    if (name := value.removeprefix("configs/").removesuffix(".py")) in known:
+        return str(folder / f"{name}.py")
+    raise ValueError(f"--config={value}: no such file; by name there are {', '.join(known)}")
