@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from resunet_lc_jax import __version__
 from tfds_physionet.files import write_json
 
 _FILE = "provenance.json"
@@ -32,7 +33,8 @@ def record_start(workdir: Path, *, step: int, data: dict[str, Any]) -> None:
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {"resunet_lc_jax": __version__}
+        | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "commit": _commit(),
         "processes": jax.process_count(),
         "devices": [device.device_kind for device in jax.devices()],
@@ -73,11 +75,25 @@ def _read(workdir: Path) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the code's checkout, marked where files differ from it; None without one."""
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    """The commit of the code, marked where files differ from it; None where it is not known."""
+    built_from = Path(__file__).parents[1] / "commit.txt"  # of an installed package, see setup.py
+    if built_from.is_file():
+        return built_from.read_text().strip()
+    told = ""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        # The folder may lie in another repository, as a virtual environment does.
+        for command in (
+            ["ls-files", "--error-unmatch", Path(__file__).name],
+            ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        ):
+            done = subprocess.run(
+                ["git", "-C", str(Path(__file__).parent), *command],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            )
+            told = done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return told
