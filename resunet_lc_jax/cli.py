@@ -202,7 +202,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         _CONFIG.value.to_dict()
         if rest[1:]:
             raise ValueError(f"what is {rest[1]!r}? Every argument is a --flag=value")
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (flags.Error, AttributeError, TypeError, ValueError, OSError) as error:
         print(f"{_program()}: {error}\n{_usage()} --help lists the flags", file=sys.stderr)
         sys.exit(2)
     return rest

@@ -1,9 +1,14 @@
 """Which file --config means: the user's own, or one of configs/, in a checkout or installed."""
 
+import difflib
+import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from resunet_lc_jax.runs.flat import flatten
 
 
 def with_config_files(argv: Sequence[str]) -> list[str]:
@@ -15,7 +20,7 @@ def with_config_files(argv: Sequence[str]) -> list[str]:
       argv: The program and its arguments.
 
     Raises:
-      ValueError: There is no such file or config; the message lists the configs.
+      ValueError: There is no such file or config, or --config.NAME=VALUE names no knob.
     """
     folder = _folder()
     words, given = [], False
@@ -26,6 +31,8 @@ def with_config_files(argv: Sequence[str]) -> list[str]:
             given = True
             value = value if equals else next(arguments, "")
             word = f"--config={_file(value, folder)}"
+        elif match := re.match(r"--?config\.([\w.]+)", flag):
+            _check_name(match[1])
         words.append(word)
     # Not as the flag's default: ml_collections would read the overrides at definition, where an
     # unknown name cannot be caught.
@@ -47,6 +54,14 @@ def _folder() -> Path:
         sys.modules["configs"] = module
         spec.loader.exec_module(module)
     return folder
+
+
+def _check_name(name: str) -> None:
+    known = list(flatten(importlib.import_module("configs.default").get_config().to_dict()))
+    if not any(knob == name or knob.startswith(f"{name}.") for knob in known):
+        close = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean config.{close[0]}?" if close else ""
+        raise ValueError(f"config.{name} is no knob of configs/default.py{meant}")
 
 
 def _file(value: str, folder: Path) -> str:

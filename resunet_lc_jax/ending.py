@@ -46,8 +46,9 @@ def end_of(error: BaseException, *, goes_on: bool, in_command: bool) -> End:
         return _interrupted(str(error) or "SIGINT", goes_on)
     first = (str(error).strip().splitlines() or [""])[0]
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
-        return End(1, f"out of memory: {_LESS_MEMORY} ({_short(first or 'MemoryError')}){_HINT}")
-    named = f"{type(error).__name__}: {_short(first)}{_HINT}"
+        said = _short(first or "MemoryError")
+        return End(1, f"out of memory: {_LESS_MEMORY}; it said {said}{_HINT}")
+    named = ": ".join(filter(None, [type(error).__name__, _short(first)])) + _HINT
     if isinstance(error, FloatingPointError):
         return End(1, str(error))
     if isinstance(error, OSError):

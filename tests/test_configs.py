@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from configs import default
 from resunet_lc_jax.data.sources import Source
 from resunet_lc_jax.learning.recipe import AugmentSettings, LossSettings, OptimSettings
 from resunet_lc_jax.runs.config import check_config
+from resunet_lc_jax.runs.flat import flatten
 from resunet_lc_jax.runs.workdir import build_model, initial_variables
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -30,14 +30,8 @@ _PARAMETERS = {
 }
 
 
-def _knobs(config: ConfigDict, prefix: str = "") -> Iterator[str]:
-    for name in config:
-        # Through the reference: an unset placeholder is a field too.
-        value = config.get_ref(name).get()
-        if isinstance(value, ConfigDict):
-            yield from _knobs(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name
+def _knobs(config: ConfigDict) -> list[str]:
+    return list(flatten(config.to_dict()))
 
 
 def _config(name: str) -> ConfigDict:

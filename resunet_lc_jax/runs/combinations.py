@@ -17,7 +17,7 @@ def faults(values: Values) -> list[str]:
     """Returns all that is wrong with a config's values, a sentence each.
 
     Args:
-      values: By dotted name, as `config.flatten` gives them.
+      values: By dotted name, as `flat.flatten` gives them.
     """
     wrong = {name for name, knob in KNOBS.items() if not knob.kind.fits(values.get(name))}
     found = [

@@ -1,13 +1,14 @@
 """A run's config: checked, stored as config.json, and read again by later versions."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from resunet_lc_jax.runs.combinations import faults
+from resunet_lc_jax.runs.flat import flatten
 from resunet_lc_jax.runs.knobs import KNOBS
 from tfds_physionet.files import write_json
 
@@ -34,7 +35,7 @@ def check_config(config: ConfigDict, *, where: str = "the config") -> None:
     Raises:
       ValueError: Knobs or combinations of them are wrong; the message has a line for each.
     """
-    if not (found := faults(flatten(config))):
+    if not (found := faults(flatten(config.to_dict()))):
         return
     if len(found) == 1:
         raise ValueError(found[0])
@@ -94,7 +95,7 @@ def load_config(
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(stored, dict):
         raise ValueError(f"{path} is damaged: it holds no knobs")
-    values, notes = _translated(dict(_items(stored, "")), path)
+    values, notes = _translated(flatten(stored), path)
     config = default.copy_and_resolve_references()
     for name in values.keys() - set(_OF_ONE_START):
         if not (kind := KNOBS[name].kind).fits(values[name]):
@@ -124,10 +125,10 @@ def load_for_use(
       ValueError: As `load_config`; or a change would make another network of it, or is wrong.
     """
     config = load_config(workdir, default, say=say)
-    own = flatten(config)
+    own = flatten(config.to_dict())
     config.update_from_flattened_dict(dict(changes))
     check_config(config, where=f"the config of {workdir}")
-    given = flatten(config)
+    given = flatten(config.to_dict())
     if other := [n for n, k in KNOBS.items() if not k.in_use and given[n] != own[n]]:
         listing = ", ".join(f"config.{n} ({own[n]!r} there, {given[n]!r} given)" for n in other)
         raise ValueError(f"{workdir} holds a run of another network: {listing}; leave that out")
@@ -142,7 +143,8 @@ def check_resumable(workdir: Path, config: ConfigDict) -> None:
     """
     if not (workdir / _FILE).is_file():
         return
-    stored, given = flatten(load_config(workdir, config)), flatten(config)
+    stored = flatten(load_config(workdir, config).to_dict())
+    given = flatten(config.to_dict())
     changeable = {*CHANGEABLE, *_OF_ONE_START}
     if stored["data.records"] is None:  # imported weights: no records were needed
         changeable.add("data.records")
@@ -152,19 +154,6 @@ def check_resumable(workdir: Path, config: ConfigDict) -> None:
             f"{workdir} holds a run of another config: {listing}; "
             "give the same values or another --workdir"
         )
-
-
-def flatten(config: ConfigDict) -> dict[str, Any]:
-    """Returns a config's values by their dotted names; an unset knob is None."""
-    return dict(_items(config.to_dict(), ""))
-
-
-def _items(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _items(value, f"{prefix}{name}.")
-        else:  # JSON knows lists only; the configs hold tuples
-            yield prefix + name, tuple(value) if isinstance(value, list) else value
 
 
 def _translated(values: dict[str, Any], path: Path) -> tuple[dict[str, Any], list[str]]:

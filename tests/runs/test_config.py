@@ -10,11 +10,11 @@ from configs import default
 from resunet_lc_jax.runs.config import (
     check_files,
     check_resumable,
-    flatten,
     load_config,
     load_for_use,
     store_config,
 )
+from resunet_lc_jax.runs.flat import flatten
 
 
 def _stored(folder: Path, **changes: Any) -> Path:
@@ -34,7 +34,7 @@ def test_retired_knobs_are_translated_and_this_is_said_in_one_line(tmp_path: Pat
     )
     config = load_config(run, default.get_config(), say=said.append)
     assert config.eval.windows == "random" and config.eval.thresholds == "f1"
-    assert flatten(config).keys() == flatten(default.get_config()).keys()
+    assert flatten(config.to_dict()).keys() == flatten(default.get_config().to_dict()).keys()
     assert said == [
         f"{run}/config.json: eval.crop='random' is eval.windows='random' now; "
         "eval.thresholds='f1_grid' is 'f1' now, and the run's own thresholds stay"

@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 
 from configs import default
 from resunet_lc_jax.runs.combinations import faults
-from resunet_lc_jax.runs.config import check_config, flatten
+from resunet_lc_jax.runs.config import check_config
+from resunet_lc_jax.runs.flat import flatten
 from resunet_lc_jax.runs.knobs import KNOBS
 
 _NO_NUMBERS = (math.nan, math.inf, -math.inf, "many", None, True)
@@ -99,7 +100,9 @@ _CASES: dict[str, tuple[tuple, tuple]] = {
 
 
 def _values(**changes: Any) -> dict[str, Any]:
-    return flatten(default.get_config()) | {k.replace("__", "."): v for k, v in changes.items()}
+    return flatten(default.get_config().to_dict()) | {
+        k.replace("__", "."): v for k, v in changes.items()
+    }
 
 
 @pytest.mark.parametrize(
