@@ -46,19 +46,15 @@ def batches_per_s(records: Path, data_dir: Path) -> float:
     """Records a second of the stream that training sees, after its first batches."""
     from configs import default
     from resunet_lc_jax.data import sources, stream
+    from resunet_lc_jax.runs import settings
 
-    config = default.get_config().data
-    config.records, config.data_dir = str(records), str(data_dir)
+    config = default.get_config()
+    config.data.records, config.data.data_dir = str(records), str(data_dir)
+    config.data.length, config.eval.batch_size = LENGTH, BATCH
     with contextlib.redirect_stdout(None):
-        builder, selection = sources.open_records(config)
-    batches = stream.training_batches(
-        builder,
-        selection.split("all"),
-        batch_size=BATCH,
-        length=LENGTH,
-        leads=config.leads,
-        seed=0,
-    )
+        opened = sources.open_records(settings.source(config), settings.split_rules(config))
+    split = opened.selection.split("all")
+    batches = stream.training_batches(opened, split, settings.windowing(config))
     for _ in range(40):
         next(batches)
     start = time.perf_counter()

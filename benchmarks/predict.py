@@ -1,6 +1,7 @@
 """Scoring a folder of records, end to end, against reading and scoring them one after the other."""
 
 import contextlib
+import io
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -43,23 +44,23 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     Of each record the first window alone, as the peer has it.
     """
     from configs import default
-    from resunet_lc_jax import evaluate, predict
+    from resunet_lc_jax import predict
     from resunet_lc_jax.measures.thresholds import Thresholds
     from resunet_lc_jax.runs import workdir
+    from resunet_lc_jax.runs.open_run import OpenRun
     from tfds_physionet.records import RecordError, find_records
 
     config = default.get_config()
     config.model.width, config.eval.batch_size, config.eval.windows = width, BATCH, "first"
     model = workdir.build_model(config)
     variables = workdir.initial_variables(config, model)
-    run = workdir.Run(config, model, variables, 0, Thresholds.fixed())
-    score_batch = evaluate.score_run(run)
+    run = OpenRun(output, config, model, variables, 0, Thresholds.fixed())
 
     def call() -> None:
         headers, errors = find_records(records, unique=False), list[RecordError]()
-        scored = predict.score_headers(run, score_batch, headers, errors)
+        scored = predict.score_headers(run, headers, errors, "predicting")
         decided = ((header, scores, run.thresholds.decide(scores)) for header, scores in scored)
-        with contextlib.redirect_stdout(None):
+        with contextlib.redirect_stdout(io.StringIO()):
             predict.write_predictions(decided, errors, records, output)
 
     return call

@@ -98,7 +98,7 @@ def read_record(path: Path | str, *, strict: bool = False, root: Path | None = N
         raise RecordError(header.path, "checksum", mismatches[0])
     signal, scales, offsets, remarks = _to_16_bits(header, storage, leads)
     known = vars(header) | {
-        "gains": tuple(gain * scale for gain, scale in zip(header.gains, scales, strict=True)),
+        "gains": tuple(gain / scale for gain, scale in zip(header.gains, scales, strict=True)),
         "baselines": tuple(
             (baseline - offset) / scale
             for baseline, scale, offset in zip(header.baselines, scales, offsets, strict=True)
