@@ -8,46 +8,59 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tfds_physionet.diagnoses import is_code, is_known
 
-_KEY = re.compile(r"([a-z]+(?:[ _-][a-z]+)?)[ \t]*[:=][ \t]*(.*)", re.IGNORECASE | re.ASCII)
 # Without a colon only the Challenge's own key, as in '#Dx 426783006'.
-_BARE_DX = re.compile(r"dx[ \t]+(.*)", re.IGNORECASE)
+_PAIR = re.compile(
+    r"([a-z]+(?:[ _-][a-z]+)?)[ \t]*[:=](.*)|(dx)[ \t](.*)", re.IGNORECASE | re.ASCII
+)
 _NOTHING = ("", "nan", "none", "null", "n/a", "na", "unknown", "-")
 _SEPARATORS = re.compile(r"[,;|、،]")
 _QUOTES = "[](){}<>'\"`‘’“”.* \t"
 _PATIENT = "patient,patient id,patientid,patient number,patient no,subject,subject id,subjectid"
 
 
-def _values(remarks: Iterable[str], *keys: str) -> list[str]:
-    """Returns the values of remarks 'key: value'; full-width signs count as their narrow ones."""
-    values = []
+@dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """What is known of a record beside its signal; see `headers.RecordHeader`."""
+
+    codes: tuple[str, ...]
+    unread_diagnoses: tuple[str, ...]
+    age: float
+    sex: str
+    patient: str
+
+
+def read_annotations(remarks: Iterable[str]) -> Annotations:
+    """Reads a header's remarks, which come without their '#'; full-width signs count as narrow."""
+    values: dict[str, list[str]] = {}
     for remark in remarks:
         text = remark if remark.isascii() else unicodedata.normalize("NFKC", remark)
-        match = _KEY.fullmatch(text)
-        if match and re.sub("[_-]", " ", match[1]).lower() in keys:
-            values.append(match[2])
-        elif match is None and "dx" in keys and (match := _BARE_DX.fullmatch(text)):
-            values.append(match[1])
-    return values
+        if match := _PAIR.fullmatch(text):
+            key = (match[1] or match[3]).lower().replace("_", " ").replace("-", " ")
+            values.setdefault(key, []).append(match[2] or match[4] or "")
+    codes = _diagnoses(values.get("dx", []))
+    return Annotations(
+        codes=codes,
+        unread_diagnoses=tuple(code for code in codes if not is_known(code)),
+        age=_age(values.get("age", [])),
+        sex=_sex(values.get("sex", []) + values.get("gender", [])),
+        patient=_patient([text for key in _PATIENT.split(",") for text in values.get(key, [])]),
+    )
 
 
-def diagnoses(remarks: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns (diagnoses, each once; those among them that are neither codes nor known words).
+def _diagnoses(texts: list[str]) -> tuple[str, ...]:
+    """Returns the diagnoses, each once.
 
     They are parted by commas, semicolons and bars, codes by blanks too; brackets and quotes are
     taken off, and the '.0' of a code that went through a float.
-
-    Args:
-        remarks: A header's remarks, without their '#'.
     """
     found: dict[str, None] = {}
-    for text in _values(remarks, "dx"):
-        for part in _SEPARATORS.split(text):
-            found |= dict.fromkeys(_parted(part))
-    codes = tuple(code for code in found if code.lower() not in _NOTHING)
-    return codes, tuple(code for code in codes if not is_known(code))
+    for part in (part for text in texts for part in _SEPARATORS.split(text)):
+        found |= dict.fromkeys(_parted(part))
+    return tuple(code for code in found if code.lower() not in _NOTHING)
 
 
 def _parted(text: str) -> Iterable[str]:
@@ -76,9 +89,9 @@ _PARTS |= dict.fromkeys(("w", "week", "weeks"), 52.18) | dict.fromkeys(("d", "da
 _OLDEST = 125.0
 
 
-def age(remarks: Iterable[str]) -> float:
+def _age(texts: list[str]) -> float:
     """Returns the age in years ('61', '>89', '089Y'); nan where unknown or not a person's."""
-    for text in _values(remarks, "age"):
+    for text in texts:
         text = text.strip(_QUOTES.replace("<>", ""))
         if match := _DICOM_AGE.fullmatch(text):
             parts = {"Y": 1.0, "M": 12.0}.get(match[2]) or _PARTS[match[2].lower()]
@@ -94,13 +107,11 @@ _SEXES = {"m": "male", "male": "male", "man": "male"}
 _SEXES |= {"f": "female", "female": "female", "woman": "female", "w": "female"}
 
 
-def sex(remarks: Iterable[str]) -> str:
-    """Returns 'male', 'female' or 'unknown'."""
-    words = (_plain(text).lower() for text in _values(remarks, "sex", "gender"))
+def _sex(texts: list[str]) -> str:
+    words = (_plain(text).lower() for text in texts)
     return next((_SEXES[word] for word in words if word in _SEXES), "unknown")
 
 
-def patient(remarks: Iterable[str]) -> str:
-    """Returns the patient's number or name, as '# Patient ID: 7' gives it; '' where unknown."""
-    names = (_plain(text) for text in _values(remarks, *_PATIENT.split(",")))
+def _patient(texts: list[str]) -> str:
+    names = map(_plain, texts)
     return next((name[:100] for name in names if name.lower() not in _NOTHING), "")

@@ -67,21 +67,18 @@ def parse_channel(path: Path, line: str, row: int) -> Channel:
     Raises:
         RecordError: It has no storage format.
     """
-    file, form, gain_text, _, zero, first, checksum, _, name, *_ = [
-        *split_fields(line, 9),
-        *[""] * 8,
-    ]
-    match = _FORM.fullmatch(form)
-    if match is None:
+    fields = split_fields(line, 9)
+    file, form, gain_text, _, zero, first, checksum, _, name = fields + [""] * (9 - len(fields))
+    stored = _parse_form(form)
+    if stored is None:
         raise RecordError(path, "signal line", f"{line[:80]!r} is not 'file format gain ...'")
-    per_frame, skew, offset = (int(digits or 0) for digits in match.groups()[1:])
     gain, baseline, unit = _parse_gain(gain_text, zero or "0")
     return Channel(
         file=file,
-        form=match[1],
-        samples_per_frame=per_frame or 1,
-        skew=skew,
-        offset=offset,
+        form=stored[0],
+        samples_per_frame=stored[1],
+        skew=stored[2],
+        offset=stored[3],
         gain_text=gain_text,
         gain=gain,
         baseline=baseline,
@@ -92,7 +89,16 @@ def parse_channel(path: Path, line: str, row: int) -> Channel:
     )
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
+def _parse_form(text: str) -> tuple[str, int, int, int] | None:
+    """Returns (storage format, samples per frame, skew, offset); None where it has another form."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    return match[1], int(match[2] or 0) or 1, int(match[3] or 0), int(match[4] or 0)
+
+
+@functools.lru_cache(maxsize=1024)
 def _parse_gain(text: str, zero: str) -> tuple[float, float, str]:
     """Returns (ADC units per mV, baseline, unit); nan where a number is none that can be used."""
     match = _GAIN.fullmatch(text)

@@ -3,10 +3,11 @@
 File names are Python's (a byte that is no UTF-8 is a surrogate); messages hold `printable` ones.
 """
 
+import functools
 import os
 import stat
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 _LONGEST_REASON = 500
 
@@ -23,6 +24,7 @@ class RecordError(ValueError):
     def __init__(self, path: Path, field: str, reason: str) -> None:
         """Composes the one-line message."""
         reason = " ".join(reason.split())[:_LONGEST_REASON]
+        reason = "".join(sign if sign.isprintable() else "?" for sign in reason)
         super().__init__(f"{printable(path)}: {field}: {reason}")
         self.path, self.field, self.reason = path, field, reason
 
@@ -97,24 +99,35 @@ def unreadable(path: Path, field: str, error: OSError) -> RecordError:
 def beside(header: Path, name: str, field: str) -> Path:
     """Returns the path of a file that a header names, which lies in its folder or below.
 
-    Where there is none of that name, one that differs in its form alone is taken: letters of
-    another case, another spelling or encoding of the same signs.
+    Where there is none of that name, one that differs in its form alone is taken (letters of
+    another case, another spelling or encoding of the same signs), or the folder is left out.
 
     Raises:
         RecordError: The name leads out of the folder.
     """
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or not parts:
+    folder, _, last = name.rpartition("/")
+    if name.startswith("/") or last in ("", ".") or ".." in name.split("/"):
         reason = f"can't be read ({name!r} is not in the header's folder or below)"
         raise RecordError(header, field, reason)
     path = header.parent / name
-    try:
-        if "\0" in name or path.exists():
-            return path
-        folder, wanted = path.parent, _plain(path.name)
-        return next((other for other in folder.iterdir() if _plain(other.name) == wanted), path)
-    except OSError:
+    if "\0" in name:
         return path
+    for candidate in (path, header.parent / last) if folder else (path,):
+        try:
+            if candidate.exists():
+                return candidate
+            names = _names(candidate.parent, os.stat(candidate.parent).st_mtime_ns)
+        except OSError:  # a name that is too long, a folder that is not there
+            continue
+        if found := names.get(_plain(candidate.name)):
+            return candidate.with_name(found)
+    return path
+
+
+@functools.lru_cache(maxsize=4)
+def _names(folder: Path, changed: int) -> dict[str, str]:
+    """Returns the names in a folder by their plain form; `changed` is when it last was."""
+    return {_plain(name): name for name in os.listdir(folder)}
 
 
 def _plain(name: str) -> str:

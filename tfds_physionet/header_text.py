@@ -11,6 +11,7 @@ import re
 _BLANK = " \t\r\f\v\0\x1a\ufeff"
 _SPACES = re.compile(r"[ \t\r\f\v]+")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
+_COUNT = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _LONGEST_NUMBER = 60
 
 
@@ -58,5 +59,4 @@ def to_number(word: str) -> float:
 
 def to_count(word: str) -> int | None:
     """Returns the whole number that a word is, None where it is none of at most 18 digits."""
-    digits = word[1:] if word[:1] in ("-", "+") else word
-    return int(word) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
+    return int(word) if _COUNT.fullmatch(word) else None

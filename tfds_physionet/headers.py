@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tfds_physionet import annotations
+from tfds_physionet.annotations import read_annotations
 from tfds_physionet.channels import Channel, choose_channels, parse_channel
 from tfds_physionet.databases import database_of
 from tfds_physionet.errors import RecordError, beside, read_file
 from tfds_physionet.header_text import sort_lines, split_fields, split_lines, to_count, to_number
 
-_LARGEST_HEADER = 1 << 22
+_LARGEST_HEADER = 1 << 20  # bytes
+_MOST_CHANNELS, _MOST_SEGMENTS = 1024, 1024
 _DEFAULT_RATE = 250.0  # header(5)
 _RATES = (10.0, 1e5)
 """Sampling rates in Hz that an ECG may have: below, no QRS is seen; above, nothing samples one."""
@@ -84,7 +85,9 @@ class _RecordLine:
     remarks: tuple[str, ...]
 
 
-def parse_header(path: Path, root: Path | None = None) -> tuple[RecordHeader, Storage]:
+def parse_header(
+    path: Path, root: Path | None = None, *, is_segment: bool = False
+) -> tuple[RecordHeader, Storage]:
     """Parses a header (format: WFDB Applications Guide, header(5)), taking what releases hold.
 
     Raises:
@@ -95,6 +98,8 @@ def parse_header(path: Path, root: Path | None = None) -> tuple[RecordHeader, St
         raise RecordError(path, "header", "it has no record line")
     first = _record_line(path, lines[0], lines[1:])
     if first.num_segments is not None:
+        if is_segment:
+            raise RecordError(path, "segments", "a segment has segments of its own")
         return _parse_segments(path, root, first, lines[1:], comments)
     if len(lines) - 1 < first.num_channels:
         reason = f"the record line says {first.num_channels}, {len(lines) - 1} follow"
@@ -108,10 +113,11 @@ def parse_header(path: Path, root: Path | None = None) -> tuple[RecordHeader, St
     kept, per_frame, notes = choose_channels(path, channels, first.frame_rate)
     remarks += notes
     rate = first.frame_rate * per_frame
+    if abs(rate - round(rate)) < 1e-5 * rate:
+        rate = float(round(rate))  # frames may take a third of a second
     if not _RATES[0] <= rate <= _RATES[1]:
         reason = f"{rate:g} Hz; an ECG has {_RATES[0]:g} to {_RATES[1]:g} Hz"
         raise RecordError(path, "sampling rate", reason)
-    codes, unread = annotations.diagnoses(comments)
     header = RecordHeader(
         record_id=path.stem,
         path=path,
@@ -120,12 +126,8 @@ def parse_header(path: Path, root: Path | None = None) -> tuple[RecordHeader, St
         leads=tuple(channels[row].name for row in kept),
         gains=tuple(channels[row].gain for row in kept),
         baselines=tuple(channels[row].baseline for row in kept),
-        codes=codes,
-        unread_diagnoses=unread,
-        age=annotations.age(comments),
-        sex=annotations.sex(comments),
-        patient=annotations.patient(comments),
         remarks=tuple(remarks),
+        **vars(read_annotations(comments)),
     )
     return header, Storage(channels, kept, per_frame, first.num_frames)
 
@@ -134,14 +136,15 @@ def _record_line(path: Path, line: str, others: Sequence[str]) -> _RecordLine:
     """Parses 'name leads Hz samples ...'; `others` are the lines that follow."""
     name, *fields = split_fields(line, 5)
     num_channels = to_count(fields[0]) if fields else None
-    if num_channels is None or num_channels < 0:
+    if num_channels is None:
         raise RecordError(path, "record line", f"{line[:80]!r} is not 'name leads Hz samples'")
     # A name may hold a folder: only where what follows lists segments is '/2' their number.
     segments = to_count(name.rpartition("/")[2]) if "/" in name else None
     if segments and any(len(split_fields(other)) != 2 for other in others[:segments]):
         segments = None
-    if num_channels == 0:
-        raise RecordError(path, "number of leads", "0")
+    if not 0 < num_channels <= _MOST_CHANNELS:
+        reason = f"{num_channels}; 1 to {_MOST_CHANNELS} are taken"
+        raise RecordError(path, "number of leads", reason)
     remarks = []
     rate = _DEFAULT_RATE
     if len(fields) > 1:
@@ -172,6 +175,9 @@ def _parse_segments(
     if len(segments) != first.num_segments or segments[0][1] == 0:
         reason = "its layout varies or is not complete; segments of one fixed layout are read"
         raise RecordError(path, "segments", reason)
+    if len(segments) > _MOST_SEGMENTS:
+        reason = f"{len(segments)}; at most {_MOST_SEGMENTS} are taken"
+        raise RecordError(path, "segments", reason)
     total = sum(num_frames for _, num_frames in segments)
     if first.num_frames not in (None, total):
         reason = f"the record line says {first.num_frames}, its segments have {total}"
@@ -179,23 +185,20 @@ def _parse_segments(
     name = next((name for name, _ in segments if name != "~"), "")
     if not name:
         raise RecordError(path, "segments", "each is a gap")
-    header, storage = parse_header(segment_path(path, name))
-    if storage.segments:
-        raise RecordError(path, "segments", f"{name} has segments of its own")
+    header, storage = parse_header(segment_path(path, name), is_segment=True)
     if header.sampling_rate != first.frame_rate * storage.samples_per_frame:
         raise RecordError(path, "sampling rate", f"{first.frame_rate:g} Hz, another than {name}'s")
-    codes, unread = annotations.diagnoses(comments)
-    age, sex = annotations.age(comments), annotations.sex(comments)
+    known = read_annotations(comments)
     header = replace(
         header,
         record_id=path.stem,
         path=path,
         database=database_of(path, root),
-        codes=codes or header.codes,
-        unread_diagnoses=unread if codes else header.unread_diagnoses,
-        age=header.age if math.isnan(age) else age,
-        sex=header.sex if sex == "unknown" else sex,
-        patient=annotations.patient(comments) or header.patient,
+        codes=known.codes or header.codes,
+        unread_diagnoses=known.unread_diagnoses if known.codes else header.unread_diagnoses,
+        age=header.age if math.isnan(known.age) else known.age,
+        sex=header.sex if known.sex == "unknown" else known.sex,
+        patient=known.patient or header.patient,
         remarks=(*first.remarks, *header.remarks),
     )
     return header, replace(storage, num_frames=total, segments=tuple(segments))

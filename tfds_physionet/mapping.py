@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 _SMALLEST_MAPPED = 1 << 27  # bytes; smaller files are read
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 def read_numbers(path: Path, dtype: np.dtype | str, count: int, offset: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def is_mapped(array: np.ndarray) -> bool:
 
 
 def pieces(array: np.ndarray, length: int = _PIECE) -> Iterator[slice]:
-    """Yields the last axis in turn, a million places at a time; lets a mapped file's pages go."""
+    """Yields the last axis piece by piece, and lets a mapped file's pages go in between."""
     mapping = _mapping(array)
     for start in range(0, array.shape[-1], length):
         yield slice(start, start + length)

@@ -18,7 +18,7 @@ from tfds_physionet.errors import RecordError
 from tfds_physionet.mapping import read_numbers
 
 _FIELD = "signal file"
-_LARGEST = 1 << 29
+_LARGEST = 1 << 28
 _MOST_MATRICES = 1000
 _HEAD = 4096  # bytes that hold a matrix's type, size and name
 _TYPES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")

@@ -95,7 +95,7 @@ def read_record(path: Path | str, *, strict: bool = False, root: Path | None = N
     if len(leads[0]) == 0:
         raise RecordError(header.path, "signal", "it has no samples")
     if strict and mismatches:
-        raise RecordError(header.path, "checksum", mismatches[0])
+        raise RecordError(header.path, "samples", mismatches[0])
     signal, scales, offsets, remarks = _to_16_bits(header, storage, leads)
     known = vars(header) | {
         "gains": tuple(gain / scale for gain, scale in zip(header.gains, scales, strict=True)),

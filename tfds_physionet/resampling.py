@@ -6,7 +6,7 @@ import scipy.signal
 from tfds_physionet.sixteen_bits import MISSING
 
 LONGEST = 1 << 23
-"""Samples a lead, before or after, that can be resampled or filtered in bounded memory."""
+"""Samples a lead, before or after, that are resampled or filtered: more would need much memory."""
 
 
 def resampled_length(length: int, rate: float, new_rate: float) -> int:

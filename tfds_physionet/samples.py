@@ -24,6 +24,7 @@ _INVALID = {"80": -128, "508": -128, "212": -2048, "310": -512, "311": -512}
 _INVALID |= {"24": -(2**23), "524": -(2**23), "32": -(2**31)}
 _PIECE = 6 << 18  # samples decoded at a time, in whole blocks of every format
 _LARGEST = 1 << 27  # samples of a file that is decoded
+_LARGEST_FLAC = 1 << 26  # which may be much more than its bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,8 @@ def _read_blocks(
     frames = samples.reshape(num_frames, per_frame)
     if form == "8":
         frames = _summed(frames, channels)
-    surplus = held - needed if (held - needed) * per_block >= per_frame * block else 0
+    surplus = held - -(-count // per_block) * block  # the last block may be filled up
+    surplus = surplus if surplus * per_block >= per_frame * block else 0
     return Frames(frames, _INVALID.get(form), surplus)
 
 
@@ -176,7 +178,7 @@ def _read_flac(path: Path, channels: Sequence[Channel], num_frames: int | None) 
             if stream.channels != len(channels) or held < count:
                 reason = f"{stream.channels} channels of {held} samples; the header says "
                 raise RecordError(path, _FIELD, f"{reason}{len(channels)} of {count}")
-            if count * len(channels) > _LARGEST:
+            if count * len(channels) > _LARGEST_FLAC:
                 raise RecordError(path, _FIELD, f"{count} samples a channel are too many")
             bits = {"PCM_S8": 8, "PCM_16": 0, "PCM_24": 8}[stream.subtype]
             dtype = "int32" if stream.subtype == "PCM_24" else "int16"
@@ -206,14 +208,13 @@ def _read_matlab(
             return _read_blocks(path, size, channels, num_frames)
     matrix = matlab.find_matrix(path, size, "val")
     shape = (matrix.rows, matrix.columns)
-    if per_frame != len(channels) or per_frame not in shape:
+    length = matrix.columns if matrix.rows == per_frame else matrix.rows
+    fitting = per_frame == len(channels) and per_frame in shape
+    if not fitting or num_frames not in (None, length):
         reason = f"its shape is {shape}; the header says ({len(channels)}, {num_frames})"
         raise RecordError(path, "signal", reason)
     values = matlab.read_matrix(path, matrix)
     frames = values if matrix.rows == per_frame else values.T
-    if num_frames not in (None, len(frames)):
-        reason = f"its shape is {shape}; the header says ({len(channels)}, {num_frames})"
-        raise RecordError(path, "signal", reason)
     return Frames(_as_samples(path, frames))
 
 

@@ -16,6 +16,8 @@ from tfds_physionet.leads import STANDARD_LEADS, derivation, lead_rows
 from tfds_physionet.mapping import pieces
 from tfds_physionet.records import MISSING, EcgRecord, RecordError
 
+_LONGEST = 1 << 26  # samples a lead; a day at 500 Hz has 43 million
+
 __all__ = ["STANDARD_LEADS", "PreparedSignal", "derived_leads", "prepare"]
 __all__ += ["signal_hash", "standard_leads", "z_score"]
 
@@ -66,7 +68,10 @@ def standard_leads(record: EcgRecord) -> np.ndarray:
     if not given:
         reason = f"none of {', '.join(record.leads)} is a standard lead (I, II, ..., V6)"
         raise RecordError(record.path, "leads", reason)
-    signal = np.empty((len(STANDARD_LEADS), record.signal.shape[1]), np.int16)
+    length = record.signal.shape[1]
+    if length > _LONGEST:
+        raise RecordError(record.path, "length", _too_long(record, _LONGEST))
+    signal = np.empty((len(STANDARD_LEADS), length), np.int16)
     for piece in pieces(record.signal):
         block = record.signal[:, piece]
         for lead, name in enumerate(STANDARD_LEADS):
@@ -82,6 +87,12 @@ def standard_leads(record: EcgRecord) -> np.ndarray:
     if not _any_valid(signal):
         raise RecordError(record.path, "signal", "every sample of every lead is missing")
     return signal
+
+
+def _too_long(record: EcgRecord, longest: int) -> str:
+    length = record.signal.shape[1]
+    hours, most = (count / record.sampling_rate / 3600 for count in (length, longest))
+    return f"{length} samples at {record.sampling_rate:g} Hz, {hours:.1f} h; at most {most:.1f} h"
 
 
 def _any_valid(signal: np.ndarray) -> bool:
@@ -140,11 +151,8 @@ def prepare(
     length = record.signal.shape[1]
     new_length = resampling.resampled_length(length, record.sampling_rate, sampling_rate)
     if changes and max(length, new_length) > resampling.LONGEST:
-        reason = (
-            f"{length / record.sampling_rate / 3600:.1f} hours at {record.sampling_rate:g} Hz are "
-            f"too long to be resampled or filtered; cut it into parts of at most "
-            f"{resampling.LONGEST / max(record.sampling_rate, sampling_rate) / 3600:.1f} hours"
-        )
+        longest = int(resampling.LONGEST * min(record.sampling_rate / sampling_rate, 1))
+        reason = f"{_too_long(record, longest)} to be resampled or filtered"
         raise RecordError(record.path, "length", reason)
     signal = standard_leads(record)
     present, mean, std = _statistics(signal)

@@ -3,7 +3,6 @@
 Numbers stay as stored, as `sixteen_bits` has them; what fits them to 16 bits is `records`.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,8 @@ from tfds_physionet.errors import RecordError
 from tfds_physionet.headers import RecordHeader, Storage, parse_header, segment_path
 from tfds_physionet.samples import Frames, read_frames
 from tfds_physionet.sixteen_bits import mark_missing, missing_mark, to_floats
+
+_LARGEST = 1 << 27  # samples of a record in segments
 
 Leads = np.ndarray | list[np.ndarray]
 """int16 [lead, time] where all leads are stored so, else one array [time] a lead."""
@@ -115,16 +116,22 @@ def _checksums(leads: Leads) -> list[int | None]:
         for piece in mapping.pieces(leads):
             sums += leads[:, piece].sum(axis=1, dtype=np.int16)
         return [int(total) for total in sums]
-    totals = [
-        math.nan if values.dtype.kind == "f" and np.isnan(values).any() else float(values.sum())
-        for values in leads
-    ]
-    return [int(total) if abs(total) < 2**53 else None for total in totals]
+    return [_sum(values) for values in leads]
+
+
+def _sum(values: np.ndarray) -> int | None:
+    if values.dtype.kind != "f":
+        return int(values.sum(dtype=np.int64))
+    total = float(values.sum())  # nan where a sample is missing
+    return int(total) if abs(total) < 2**53 else None
 
 
 def _read_segments(header: RecordHeader, storage: Storage) -> tuple[Leads, list[str]]:
     """Reads the segments of a record one after another, in the units of the first."""
     per_frame = [storage.channels[row].samples_per_frame for row in storage.kept]
+    if (storage.num_frames or 0) * sum(per_frame) > _LARGEST:
+        reason = f"{storage.num_frames} frames are too many for a record in segments"
+        raise RecordError(header.path, "number of samples", reason)
     parts: list[list[np.ndarray]] = []
     mismatches: list[str] = []
     for name, num_frames in storage.segments:
@@ -132,9 +139,9 @@ def _read_segments(header: RecordHeader, storage: Storage) -> tuple[Leads, list[
             parts.append([np.full(num_frames * count, np.nan) for count in per_frame])
             continue
         path = segment_path(header.path, name)
-        segment, stored = parse_header(path)
+        segment, stored = parse_header(path, is_segment=True)
         same = (segment.leads, segment.sampling_rate) == (header.leads, header.sampling_rate)
-        if stored.segments or not same or stored.num_frames not in (None, num_frames):
+        if not same or stored.num_frames not in (None, num_frames):
             reason = f"{name} has other leads, another rate or length than its record says"
             raise RecordError(header.path, "segments", reason)
         leads, found = read_leads(segment, replace(stored, num_frames=num_frames))

@@ -108,6 +108,66 @@ def test_limb_leads_are_derived_from_I_and_II_with_their_gains_and_baselines():
     np.testing.assert_allclose(prepared.signal[2:6] / 500, derived, atol=0.501 / 500)
 
 
+@pytest.mark.parametrize("given", ["I III", "II III", "I aVF", "aVR aVL", "III aVR V1"])
+def test_limb_leads_are_derived_from_any_two(given):
+    one, two = np.round(RNG.normal(0, 200, (2, 500))) * 6  # so that all six are whole numbers
+    limb = {"I": one, "II": two, "III": two - one, "aVR": -(one + two) / 2}
+    limb |= {"aVL": one - two / 2, "aVF": two - one / 2, "V1": one}
+    names = given.split()
+    record = _record([limb[name] for name in names], leads=names)
+    prepared = prepare(record)
+    np.testing.assert_array_equal(prepared.signal[:6], [limb[name] for name in STANDARD_LEADS[:6]])
+    assert set(prepared.leads_derived) == set(STANDARD_LEADS[:6]) - set(names)
+    assert set(prepared.leads_missing) == set(STANDARD_LEADS[6:]) - set(names)
+
+
+def test_a_derived_lead_that_16_bits_do_not_hold_is_scaled_and_not_clipped():
+    one, two = np.round(RNG.uniform(-32000, 32000, (2, 500)))
+    prepared = prepare(_record([one, two], leads=("I", "II")))
+    three = two - one
+    assert np.abs(three).max() > 40000
+    expected = (three - three.mean()) / three.std()
+    np.testing.assert_allclose(z_score(prepared)[2], expected, atol=1e-4)
+
+
+def test_a_lead_with_a_negative_gain_is_the_same_ecg():
+    signal = _noise()
+    signal[7, 5] = MISSING
+    gains = [1000.0, -1000.0, 500.0, -500.0] * 3
+    baselines = [0.0, 10.0, -20.0, 30.0] * 3
+    turned = np.where(signal == MISSING, signal, signal * np.sign(gains)[:, None])
+    twin = _record(
+        turned, gains=np.abs(gains).tolist(), baselines=(np.sign(gains) * baselines).tolist()
+    )
+    record = _record(signal, gains=gains, baselines=baselines)
+    np.testing.assert_array_equal(z_score(prepare(record)), z_score(prepare(twin)))
+    assert signal_hash(record) == signal_hash(twin)
+    # Derived leads too, whichever of the two is turned.
+    limb = [
+        _record(r.signal[:2], leads=("I", "II"), gains=r.gains[:2], baselines=r.baselines[:2])
+        for r in (record, twin)
+    ]
+    np.testing.assert_array_equal(*(z_score(prepare(r)) for r in limb))
+
+
+def test_a_prepared_signal_says_which_leads_were_derived_and_which_are_missing():
+    signal = _noise(4)
+    signal[3] = MISSING
+    prepared = prepare(_record(signal, leads=("Lead I", "DII", "C2", "V4")))
+    assert prepared.leads_derived == ("III", "aVR", "aVL", "aVF")
+    assert prepared.leads_missing == ("V1", "V3", "V4", "V5", "V6")
+    assert prepare(_record(_noise())).leads_missing == ()
+
+
+def test_statistics_of_long_records_do_not_depend_on_the_pieces_they_are_taken_in():
+    signal = np.resize(_noise(2, 9973), (2, 700_001)) + 3000
+    signal[0, ::7] = MISSING
+    prepared = prepare(_record(signal, leads=("V1", "V2")))
+    kept = np.ma.masked_equal(signal, MISSING)
+    np.testing.assert_array_equal(prepared.lead_mean[6:8], kept.mean(axis=1).astype(np.float32))
+    np.testing.assert_allclose(prepared.lead_std[6:8], kept.std(axis=1), rtol=1e-7)
+
+
 def test_an_absent_lead_is_missing_throughout_with_mean_0_and_std_1():
     prepared = prepare(_record(_noise(2), leads=("V1", "V2")))
     absent = ~prepared.lead_present
