@@ -13,7 +13,7 @@ import numpy as np
 
 from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
-from tfds_physionet import annotations
+from tfds_physionet.annotations import read_annotations
 from tfds_physionet.diagnoses import DIAGNOSES, encode
 from tfds_physionet.files import replacing
 from tfds_physionet.header_text import sort_lines, split_lines
@@ -61,7 +61,7 @@ def read_labels(header: str) -> np.ndarray:
 def read_labels_tolerantly(header: str) -> np.ndarray:
     """Labels [26] bool of a header's text, by the rules with which the data set reads records."""
     _, remarks = sort_lines(header.split("\n"))
-    return encode(annotations.diagnoses(remarks)[0]).astype(bool)
+    return encode(read_annotations(remarks).codes).astype(bool)
 
 
 def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
