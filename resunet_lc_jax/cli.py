@@ -149,7 +149,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "the folder or file to write to")
 _RUNS = flags.DEFINE_list(
     "runs",
     None,
-    "folders of runs; compare: evaluated ones, score tables, groups NAME:ONE+TWO; the first counts",
+    "folders of runs; compare: evaluated ones, score tables, NAME:ONE+TWO; first the baseline",
 )
 _VOTE = flags.DEFINE_enum(
     "vote", "mean", ["mean", "majority"], "of several --runs: mean score or majority of decisions"
