@@ -5,7 +5,7 @@
   python main.py --mode=evaluate --workdir=W [--split=test] [--config.data.records=DIR]
   python main.py --mode=evaluate --workdir=W --leads=2,3,4,6,12
   python main.py --mode=predict --workdir=W --input=DIR --output=OUT
-  python main.py --mode=compare --runs=W1,W2,... --output=OUT [--split=test]
+  python main.py --mode=compare --runs=W1,TABLE,A:W2+W3,... --output=OUT [--split=test]
   python main.py --mode=crossvalidate --config=C --workdir=W [--folds=1,2,...]
   python main.py --mode=import_torch --config=C --torch_checkpoint=F --workdir=W
   python main.py --mode=export_torch --workdir=W --output=F
@@ -147,7 +147,9 @@ _SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test
 _INPUT = flags.DEFINE_string("input", None, "predict: a folder with .hea files at any depth")
 _OUTPUT = flags.DEFINE_string("output", None, "the folder or file to write to")
 _RUNS = flags.DEFINE_list(
-    "runs", None, "folders of runs; compare: evaluated ones, the first the baseline"
+    "runs",
+    None,
+    "folders of runs; compare: evaluated ones, score tables, NAME:ONE+TWO; first the baseline",
 )
 _VOTE = flags.DEFINE_enum(
     "vote", "mean", ["mean", "majority"], "of several --runs: mean score or majority of decisions"

@@ -1,47 +1,58 @@
-"""Runs side by side on the same records: the table and the two figures of a results section."""
+"""Runs and other programs' scores side by side on the same records: a results section."""
 
-import csv
-import io
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from resunet_lc_jax.measures.figures import class_marks, save
-from resunet_lc_jax.measures.intervals import Estimate
-from resunet_lc_jax.measures.measured import difference, measure
+from resunet_lc_jax.measures import thresholds
+from resunet_lc_jax.measures.comparison import COLUMNS, compare_models
+from resunet_lc_jax.measures.comparison_tables import format_csv, format_latex, format_markdown
+from resunet_lc_jax.measures.figures import class_marks, forest, save
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records, load_predictions
-from resunet_lc_jax.runs.kind import describe
+from resunet_lc_jax.measures.score_tables import (
+    SUFFIXES,
+    ScoreTable,
+    aligned,
+    common_records,
+    read_score_table,
+)
+from resunet_lc_jax.measures.thresholds import Thresholds
+from resunet_lc_jax.runs.kind import describe, read_mark
 from tfds_physionet.files import replacing
+from tfds_physionet.wording import shortlist
 
-COLUMNS = {
-    "f_measure": "F-measure",
-    "auprc": "AUPRC",
-    "hamming_loss": "Hamming loss",
-    "specificity": "Specificity",
-    "auroc": "AUROC",
-    "challenge_metric": "Challenge metric",
-}
+_REPLICATES = 1000
+_AT_HALF = "at 0.5"
+_AT_RULE = "at thresholds by {} on validation records"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One run, or one file or folder of scores.
+
+    Attributes:
+      path: of it.
+      validation: scores of the validation records, to choose thresholds on; None if not given.
+      model: what made them, of a run or an ensemble; '' of scores.
+      folds: see `kind.describe`; None of scores.
+    """
+
+    path: Path
+    validation: Path | None
+    model: str = ""
+    folds: dict | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class ComparedRun:
-    """One run's line of the table.
+class _Scored:
+    """An entrant's predictions, and how its decisions were made."""
 
-    Attributes:
-      model: the network's name, with the run's folder where two runs have the same.
-      workdir: the run.
-      scores: by metric of `COLUMNS`.
-      differences: to the first run, paired by replicate; None for the first.
-      measured: its `metrics.score`.
-    """
-
-    model: str
-    workdir: Path
-    scores: dict[str, Estimate]
-    differences: dict[str, Estimate] | None
-    measured: dict
+    predictions: Predictions
+    decided: str
 
 
 def compare(
@@ -49,57 +60,152 @@ def compare(
     output: str | Path,
     *,
     split: str = "test",
-    replicates: int = 1000,
+    replicates: int | None = None,
 ) -> str:
-    """Compares evaluated runs.
+    """Compares evaluated runs, and scores that other programs wrote, on the same records.
 
-    Writes comparison.md, comparison.csv, comparison.tex, f_measure_classes.png and
-    auprc_classes.png.
+    Writes comparison.md, comparison.csv, comparison.tex, f_measure_classes.png,
+    auprc_classes.png and, of several models, differences.png.
 
     Args:
-      runs: their folders, each with config.json and evaluation/<split>.npz.
+      runs: models, the first the baseline. Each is a run's folder (config.json and
+        evaluation/<split>.npz), a table of scores or a folder of Challenge CSV files (see
+        `score_tables`), or several of them as 'NAME:ONE+TWO+...', such as one network's seeds.
+        'TABLE@OTHER' gives scores of the validation records in OTHER.
       output: the folder to write to.
       split: which evaluation.
-      replicates: of the bootstrap over patients.
+      replicates: of the bootstrap over patients; None for that of the runs' reports.
 
     Returns:
       The table as Markdown.
 
     Raises:
       FileNotFoundError: a folder holds no run, or no evaluation of the split.
-      ValueError: the runs' splits, records, patients or labels differ; the message says in what.
+      ValueError: one run stands twice, no entrant is a run, or splits, records, patients or labels
+        differ; the message says in what.
     """
-    folders = [Path(run) for run in runs]
-    if not folders:
+    if not runs:
         raise ValueError("no runs to compare; give their folders")
-    made_by = [describe(folder) for folder in folders]
-    predictions = [_sorted_predictions(folder, split) for folder in folders]
-    for folder, (_, folds), other in zip(folders[1:], made_by[1:], predictions[1:], strict=True):
-        key = f"{split}_folds"
-        here, there = made_by[0][1].get(key), folds.get(key)
-        if here != there:
-            raise ValueError(f"splits differ: {key} is {here} in {folders[0]}, {there} in {folder}")
-        check_same_records(predictions[0], other, str(folders[0]), str(folder))
-    names = _model_names(folders, [name for name, _ in made_by])
-    lines = _measure(folders, names, predictions, replicates)
-
+    parsed = [_parse(str(run)) for run in runs]
+    groups = [(name, [_entrant(text) for text in parts]) for name, parts in parsed]
+    entrants = [entrant for _, members in groups for entrant in members]
+    for path, times in Counter(entrant.path.resolve() for entrant in entrants).items():
+        if times > 1:
+            raise ValueError(f"{path} stands {times} times among the runs; give it once")
+    scored, notes = _score(entrants, split)
+    names = _names(groups)
+    members = iter(scored)
+    models = {
+        name: [next(members) for _ in of] for name, (_, of) in zip(names, groups, strict=True)
+    }
+    sources = {
+        name: "+".join(str(one.path) for one in of)
+        for name, (_, of) in zip(names, groups, strict=True)
+    }
+    if replicates is None:
+        replicates, said = _replicates(entrants, split)
+        notes += said
+    notes += _remarks(models)
+    lines = compare_models(
+        {name: [one.predictions for one in of] for name, of in models.items()},
+        sources,
+        replicates=replicates,
+    )
     output = Path(output)
-    table = format_markdown(lines, split=split, records=len(predictions[0].record_id))
+    count = len(scored[0].predictions.record_id)
+    table = format_markdown(lines, split=split, records=count, notes=notes)
     for name, text in (
         ("comparison.md", table),
         ("comparison.csv", format_csv(lines)),
-        ("comparison.tex", format_latex(lines)),
+        ("comparison.tex", format_latex(lines, notes=notes)),
     ):
         with replacing(output / name) as beside:
             beside.write_text(text)
     for key in ("f_measure", "auprc"):
-        values = {line.model: line.measured[f"{key}_classes"] for line in lines}
+        values = {line.name: line.measured[f"{key}_classes"] for line in lines}
         title = f"{COLUMNS[key]} of each class, {split}"
         save(class_marks(values, name=COLUMNS[key], title=title), output / f"{key}_classes.png")
+    if len(lines) > 1:
+        save(forest(lines, title=f"Differences to {names[0]}, {split}"), output / "differences.png")
     return table
 
 
-def _sorted_predictions(folder: Path, split: str) -> Predictions:
+def _parse(text: str) -> tuple[str, list[str]]:
+    """'NAME:ONE+TWO' -> (NAME, [ONE, TWO]); the name is '' where none is given."""
+    if Path(text).expanduser().exists():
+        return "", [text]
+    name, colon, rest = text.partition(":")
+    if not colon or "/" in name:
+        name, rest = "", text
+    parts = [rest] if Path(rest).expanduser().exists() else rest.split("+")
+    if not all(parts):
+        raise ValueError(f"--runs holds {text!r}; give NAME:ONE+TWO, each a run or a table")
+    return name, parts
+
+
+def _entrant(text: str) -> Entrant:
+    validation = None
+    if not Path(text).expanduser().exists() and "@" in text:
+        text, _, other = text.rpartition("@")
+        validation = Path(other).expanduser()
+    path = Path(text).expanduser()
+    is_run = (path / "config.json").is_file() or read_mark(path) is not None
+    if not is_run and (path.suffix.lower() in SUFFIXES or next(path.rglob("*.csv"), None)):
+        return Entrant(path, validation)
+    return Entrant(path, None, *describe(path))
+
+
+def _score(entrants: Sequence[Entrant], split: str) -> tuple[list[_Scored], list[str]]:
+    """The predictions of all entrants on the records that all of them have; and notes."""
+    own = {one.path: _of_run(one, split) for one in entrants if one.folds is not None}
+    if not own:
+        raise ValueError(
+            "none of these is an evaluated run, and the labels are in its evaluation; give one"
+        )
+    first = next(iter(own))
+    _check_runs([one for one in entrants if one.folds is not None], own, split)
+    tables = {one.path: read_score_table(one.path) for one in entrants if one.folds is None}
+    kept, notes = common_records(list(tables.values()), own[first].predictions.record_id)
+    whole = {path: _Scored(of.predictions.take(kept), of.decided) for path, of in own.items()}
+    for one in entrants:
+        if one.path in tables:
+            base = whole[first].predictions
+            whole[one.path] = _of_table(tables[one.path], base, one.validation, first)
+    return [whole[one.path] for one in entrants], notes
+
+
+def _of_table(table: ScoreTable, base: Predictions, validation: Path | None, run: Path) -> _Scored:
+    """A table's scores of the records of `base`, decided as it says or by the run's rule."""
+    scored = aligned(table, base)
+    if table.decisions is not None:
+        return _Scored(scored, "as the file has them")
+    if validation is None:
+        return _Scored(scored, _AT_HALF)
+    other = read_score_table(validation)
+    labelled = _load(run, "validation")
+    labelled = labelled.take(np.isin(labelled.record_id, other.record_id))
+    if not len(labelled.record_id):
+        raise ValueError(f"{validation}: none of its records is a validation record of {run}")
+    rule = _rule(run)
+    rule = rule if rule in thresholds.METHODS and rule != "fixed" else "f1"
+    chosen = thresholds.choose(rule, labelled.labels, aligned(other, labelled).scores)
+    return _Scored(scored.decided(chosen), _AT_RULE.format(rule))
+
+
+def _rule(run: Path) -> str:
+    """By which rule a run's thresholds were chosen; 'fixed' if it has none."""
+    file = run / "thresholds.json"
+    return Thresholds.from_json(file).method if file.is_file() else "fixed"
+
+
+def _of_run(run: Entrant, split: str) -> _Scored:
+    predictions, rule = _load(run.path, split), _rule(run.path)
+    fixed = rule == "fixed" or (predictions.thresholds == thresholds.DEFAULT).all()
+    return _Scored(predictions, _AT_HALF if fixed else _AT_RULE.format(rule))
+
+
+def _load(folder: Path, split: str) -> Predictions:
+    """A run's predictions, sorted by record."""
     path = folder / "evaluation" / f"{split}.npz"
     if not path.is_file():
         others = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "no split"
@@ -108,114 +214,73 @@ def _sorted_predictions(folder: Path, split: str) -> Predictions:
             f"evaluate it with --mode=evaluate --split={split}"
         )
     predictions = load_predictions(path)
+    names = Counter(np.asarray(predictions.record_id).tolist())
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise ValueError(f"{path}: {len(twice)} records stand twice: {shortlist(twice)}")
     return predictions.take(np.argsort(predictions.record_id, kind="stable"))
 
 
-def _model_names(folders: Sequence[Path], models: list[str]) -> list[str]:
-    names = models
-    for called in (lambda folder: folder.name, str):
+def _check_runs(runs: Sequence[Entrant], scored: dict[Path, _Scored], split: str) -> None:
+    for other in runs[1:]:
+        key = f"{split}_folds"
+        here, there = ((one.folds or {}).get(key) for one in (runs[0], other))
+        if here != there:
+            raise ValueError(
+                f"splits differ: {key} is {here} in {runs[0].path}, {there} in {other.path}"
+            )
+        one, two = scored[runs[0].path].predictions, scored[other.path].predictions
+        check_same_records(one, two, str(runs[0].path), str(other.path))
+
+
+def _names(groups: Sequence[tuple[str, Sequence[Entrant]]]) -> list[str]:
+    """The given names, else the models'; their folders are added where two are the same."""
+    plain = [name or _model(of) for name, of in groups]
+    names = plain
+    for called in (lambda path: path.name, str):
         if len(set(names)) == len(names):
             break
         names = [
-            f"{model} ({called(folder)})" if models.count(model) > 1 else model
-            for model, folder in zip(models, folders, strict=True)
+            f"{model} ({'+'.join(called(one.path) for one in of)})"
+            if plain.count(model) > 1
+            else model
+            for model, (_, of) in zip(plain, groups, strict=True)
         ]
     return names
 
 
-def _measure(
-    folders: Sequence[Path],
-    names: Sequence[str],
-    predictions: Sequence[Predictions],
-    replicates: int,
-) -> list[ComparedRun]:
-    lines: list[ComparedRun] = []
-    everything = [
-        measure(run.labels, run.scores, run.decisions, run.patient_id, replicates=replicates)
-        for run in predictions
-    ]
-    for folder, name, run in zip(folders, names, everything, strict=True):
-        lines.append(
-            ComparedRun(
-                name,
-                folder,
-                {key: run.macro[key] for key in COLUMNS},
-                {key: difference(everything[0], run, key) for key in COLUMNS} if lines else None,
-                run.scores,
-            )
+def _model(members: Sequence[Entrant]) -> str:
+    found = [one.path.stem if one.folds is None else one.model for one in members]
+    return " + ".join(dict.fromkeys(found))
+
+
+def _replicates(entrants: Sequence[Entrant], split: str) -> tuple[int, list[str]]:
+    """The number of replicates of the runs' reports; the largest, and a note, where they differ."""
+    given = set()
+    for one in entrants:
+        report = one.path / "evaluation" / f"{split}.json"
+        if one.folds is not None and report.is_file():
+            given.add(json.loads(report.read_text()).get("replicates", _REPLICATES))
+    most = max(given, default=_REPLICATES)
+    if len(given) < 2:
+        return most, []
+    return most, [f"{most:,} replicates; some runs' own reports have fewer."]
+
+
+def _remarks(models: dict[str, list[_Scored]]) -> list[str]:
+    """How decisions were made, and which scores are the same."""
+    ways: dict[str, list[str]] = {}
+    for name, members in models.items():
+        for way in dict.fromkeys(one.decided for one in members):
+            ways.setdefault(way, []).append(name)
+    notes = ["Decisions " + "; ".join(f"{w}: {', '.join(n)}" for w, n in ways.items()) + "."]
+    if len(ways) > 1:
+        notes.append(
+            "Decisions were not made in one way: tuned and untuned thresholds differ in F-measure, "
+            "Hamming loss, specificity and Challenge metric even where the scores are as good."
         )
-    return lines
-
-
-def _rows(lines: Sequence[ComparedRun], indent: str) -> list[list[str]]:
-    """The table's cells: for each run its scores, then its differences to the first."""
-    rows = []
-    for line in lines:
-        cells = [f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in line.scores.values()]
-        rows.append([line.model, *cells])
-        if line.differences is not None:
-            cells = [
-                f"{e.value:+.3f} ({e.low:+.3f} to {e.high:+.3f})" + "*" * (e.low * e.high > 0)
-                for e in line.differences.values()
-            ]
-            rows.append([f"{indent}difference", *cells])
-    return rows
-
-
-def format_markdown(lines: Sequence[ComparedRun], *, split: str, records: int) -> str:
-    """The table in Markdown, with a note on how to read it."""
-    rows = [["model", *COLUMNS.values()], ["---", *("---:" for _ in COLUMNS)]]
-    rows += _rows(lines, "↳ ")
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{table}\n\n{records:,} records, {split}. {_note(lines)}\n"
-
-
-def format_latex(lines: Sequence[ComparedRun]) -> str:
-    """The table in LaTeX; needs the package booktabs."""
-    body = [
-        f"{' & '.join([_escape(name), *(cell.replace('-', '$-$') for cell in cells)])} \\\\"
-        for name, *cells in _rows(lines, r"\quad ")
-    ]
-    return "\n".join(
-        [
-            f"\\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}",
-            r"\toprule",
-            f"Model & {' & '.join(COLUMNS.values())} \\\\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            f"% {_note(lines)}",
-            "",
-        ]
-    )
-
-
-def _escape(text: str) -> str:
-    return text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%").replace("#", r"\#")
-
-
-def _note(lines: Sequence[ComparedRun]) -> str:
-    note = "In brackets: 95 % bootstrap interval over patients."
-    if len(lines) > 1:
-        note += f" Differences to {lines[0].model}, paired by replicate; *: 0 lies outside."
-    return note
-
-
-def format_csv(lines: Sequence[ComparedRun]) -> str:
-    """One row per run and metric, to full precision."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        ["model", "run", "metric", "value", "low", "high"]
-        + ["difference", "difference_low", "difference_high"]
-    )
-    for line in lines:
-        for key in COLUMNS:
-            row = [line.model, line.workdir, key]
-            row += [line.scores[key].value, line.scores[key].low, line.scores[key].high]
-            if line.differences is not None:
-                difference = line.differences[key]
-                row += [difference.value, difference.low, difference.high]
-            rows.writerow(row + [""] * (9 - len(row)))
-    return text.getvalue()
+    each = [(name, one.predictions) for name, of in models.items() for one in of]
+    for row, (name, one) in enumerate(each):
+        for other, two in each[:row]:
+            if np.array_equal(one.scores, two.scores):
+                notes.append(f"Scores of {other} and {name} are the very same.")
+    return notes

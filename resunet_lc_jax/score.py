@@ -111,7 +111,7 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
         except ValueError as error:
             refused.append(str(error))
             continue
-        if not output.scored:
+        if not output.classes:
             empty.append(header.stem)
         decisions[row], scores[row] = output.by_class()
     return Loaded(truths, decisions, scores, tuple(unread), tuple(empty), tuple(refused))

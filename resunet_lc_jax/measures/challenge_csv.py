@@ -38,9 +38,9 @@ class ChallengeOutput:
     scores: np.ndarray
 
     @property
-    def scored(self) -> bool:
-        """Whether any column is of a class that the Challenge scores."""
-        return bool(_places(self.columns))
+    def classes(self) -> set[int]:
+        """The scored classes that have a column."""
+        return set(_places(self.columns))
 
     def by_class(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns decisions [26] bool and scores [26] float64 of the scored classes.

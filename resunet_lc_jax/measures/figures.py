@@ -1,6 +1,6 @@
 """Figures of reports as PNG files, drawn without pyplot: no display, no global state."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from resunet_lc_jax.measures.comparison import COLUMNS, ComparedModel
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import replacing
 
 _INK, _FAINT = "#1f5a99", "#b5b5b5"
 _GRID = (4, 7)  # places for 26 classes, the first below the other
-# Colour and shape: the models stay apart in print and for the colour-blind (Okabe and Ito).
-_MARKS = tuple(
-    zip(
-        ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
-        "osD^vPX",
-        strict=True,
-    )
-)
+# Colours and shapes: the models stay apart in print and for the colour-blind (Okabe and Ito).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SHAPES = "osD^vPX"
+
+
+def mark(number: int) -> tuple[str, str]:
+    """Colour and shape of one of up to 49 models: each pair once, both new for the next."""
+    turn, place = divmod(number, len(_COLOURS))
+    return _COLOURS[place], _SHAPES[(place + turn) % len(_SHAPES)]
 
 
 def write_figures(report: Mapping[str, Any], folder: str | Path, *, title: str) -> list[Path]:
@@ -170,7 +172,7 @@ def class_marks(values: Mapping[str, list[float]], *, name: str, title: str) -> 
     # Side by side within a class, so that equal values do not hide one another.
     shift = 0.5 / max(len(values), 4) * (np.arange(len(values)) - (len(values) - 1) / 2)
     for number, (model, row) in enumerate(zip(values, table, strict=True)):
-        color, shape = _MARKS[number % len(_MARKS)]
+        color, shape = mark(number)
         label = f"{model} (macro {np.nanmean(row) if np.isfinite(row).any() else np.nan:.3f})"
         axes.scatter(
             places + shift[number], row[order], color=color, marker=shape, label=label, s=30
@@ -182,6 +184,36 @@ def class_marks(values: Mapping[str, list[float]], *, name: str, title: str) -> 
     axes.set(ylabel=name, xlim=(-0.7, len(order) - 0.3), ylim=(-0.03, 1.03), title=title)
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=min(len(values), 4), frameon=False)
+    return figure
+
+
+def forest(lines: Sequence[ComparedModel], *, title: str) -> Figure:
+    """Differences to the first model with their intervals, a panel a metric.
+
+    Args:
+      lines: of `comparison.compare_models`, two or more.
+      title: above the figure.
+    """
+    others = lines[1:]
+    figure = Figure(figsize=(13, 1.8 + 0.35 * len(others)), layout="constrained")
+    figure.suptitle(
+        f"{title}: 95 % intervals over patients; filled: p < .05 for all metrics at once"
+    )
+    panels = figure.subplots(1, len(COLUMNS), sharey=True)
+    for axes, (key, name) in zip(panels, COLUMNS.items(), strict=True):
+        axes.axvline(0, color=_FAINT, linestyle="--")
+        for place, line in enumerate(reversed(others)):
+            of = (line.differences or {})[key]
+            colour, shape = mark(len(others) - place)
+            axes.hlines(place, of.low, of.high, color=colour)
+            face = colour if line.differs(key) else "white"
+            axes.plot(of.value, place, shape, color=colour, markerfacecolor=face, markersize=6)
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("lower is better" if key == "hamming_loss" else "", fontsize=8)
+        axes.tick_params(axis="x", labelsize=7, labelrotation=45)
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(others)), [line.name for line in reversed(others)], fontsize=8)
+    panels[0].set_ylim(-0.6, len(others) - 0.4)
     return figure
 
 

@@ -1,7 +1,9 @@
 """What one set of predictions is worth, with intervals: the same in every report and comparison."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -133,6 +135,32 @@ def estimate(value: float, replicates: np.ndarray, *, signed: bool = False) -> E
     """The interval of a macro metric from replicates [1 + R], the first without resampling."""
     bounds = (-np.inf if signed else 0.0, 1.0)
     return intervals.of_mean(value, float(replicates[0]), replicates[1:], bounds=bounds)
+
+
+def mean_of(runs: Sequence[Measured]) -> Measured:
+    """The mean of several runs on the same records, as of seeds: scores, macro and replicates.
+
+    The intervals are of the mean over these runs; that other seeds give other runs is not in them.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    keys = runs[0].scores
+    scores = {key: _mean([run.scores[key] for run in runs]) for key in keys}
+    replicates = {
+        key: np.mean([run.replicates[key] for run in runs], axis=0) for key in runs[0].replicates
+    }
+    macro = {
+        key: estimate(scores[key], values, signed=key == "challenge_metric")
+        for key, values in replicates.items()
+    }
+    return replace(
+        runs[0], scores=scores, macro=macro, replicates=replicates, shares={}, low={}, high={}
+    )
+
+
+def _mean(values: Sequence) -> Any:
+    """Of numbers or of lists of numbers, NaN where one of them is."""
+    return np.mean(np.array(values, np.float64), axis=0).tolist()
 
 
 def difference(one: Measured, other: Measured, key: str) -> Estimate:

@@ -9,11 +9,15 @@ import pytest
 from matplotlib.image import imread
 
 from resunet_lc_jax.compare import COLUMNS, compare
+from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
 from resunet_lc_jax.measures.measured import difference as measured_difference
 from resunet_lc_jax.measures.measured import measure
 from resunet_lc_jax.measures.metrics import score
 from resunet_lc_jax.measures.predictions import Predictions, save_predictions
 from resunet_lc_jax.measures.report import build_report
+from resunet_lc_jax.measures.thresholds import choose
+from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
+from tfds_physionet.files import write_json
 
 COUNT = 150
 
@@ -134,3 +138,110 @@ def test_a_run_that_was_not_evaluated_on_the_split_is_named(make_run, tmp_path):
         compare([run], tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="holds no run"):
         compare([tmp_path], tmp_path / "out")
+
+
+def _table(path, predictions, *, rows=slice(None), extra=()):
+    """Another program's scores, as a CSV table."""
+    lines = [",".join(["record", *CLASS_NAMES])]
+    for name, of in zip(predictions.record_id[rows], predictions.scores[rows], strict=True):
+        lines.append(",".join([name, *(f"{score:.9g}" for score in of)]))
+    lines += [",".join([name, *["0.5"] * 26]) for name in extra]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_is_aligned_by_record_and_what_is_missing_is_said(make_run, tmp_path):
+    good, poor = _predictions(0.3), _predictions(0.2)
+    run = make_run("a", good)
+    shuffled = poor.take(np.random.default_rng(1).permutation(COUNT))
+    rows = shuffled.record_id != "R007"
+    table = _table(tmp_path / "torch.csv", shuffled, rows=rows, extra=["other"])
+    text = compare([run, f"PyTorch:{table}"], tmp_path / "out", replicates=50)
+    assert "| PyTorch |" in text and "149 records, test" in text
+    assert "torch.csv lacks 1 of 150 records: R007." in text
+    assert "torch.csv has 1 records more, which are left out." in text
+    assert "Compared on the 149 records that all of them have." in text
+    expected = poor.take(poor.record_id != "R007")
+    value = score(expected.labels, expected.scores, expected.decisions)["auprc"]
+    assert f"{value:.3f} (" in text
+    assert imread(tmp_path / "out" / "differences.png").std() > 0.02
+
+
+def test_thresholds_of_a_table_are_its_own_or_the_runs_rule_or_one_half(make_run, tmp_path):
+    good, poor = _predictions(0.3), _predictions(0.2)
+    chosen = choose("f1", good.labels, good.scores)
+    run = make_run("a", good.decided(chosen))
+    chosen.to_json(run / "thresholds.json")
+    save_predictions(run / "evaluation" / "validation.npz", good)
+    table = _table(tmp_path / "torch.csv", poor)
+    plain = compare([run, table], tmp_path / "out", replicates=20)
+    assert (
+        "at 0.5: torch" in plain and "at thresholds by f1 on validation records: resunet" in plain
+    )
+    assert "tuned and untuned thresholds differ" in plain
+    validation = _table(tmp_path / "validation.csv", poor)
+    tuned = compare([run, f"{table}@{validation}"], tmp_path / "out", replicates=20)
+    assert "by f1 on validation records: resunet_lc, torch" in tuned
+    assert "tuned and untuned" not in tuned
+    best = choose("f1", poor.labels, np.array(poor.scores.tolist()))
+    decided = poor.decided(best)
+    value = score(decided.labels, decided.scores, decided.decisions)["f_measure"]
+    assert f"| torch | {value:.3f} (" in tuned
+
+
+def test_a_folder_of_challenge_files_is_compared_with_its_own_decisions(make_run, tmp_path):
+    good = _predictions(0.3)
+    codes = ["|".join(diagnosis.codes) for diagnosis in DIAGNOSES]
+    for name, decided, of in zip(good.record_id, good.decisions, good.scores, strict=True):
+        write_challenge_csv(tmp_path / "entry" / f"{name}.csv", name, codes, 1 - decided, of)
+    text = compare([make_run("a", good), tmp_path / "entry"], tmp_path / "out", replicates=20)
+    assert "as the file has them: entry" in text
+    assert "Scores of resunet_lc and entry are the very same." in text
+
+
+def test_seeds_are_grouped_under_one_name(make_run, tmp_path):
+    skills = {"a1": 0.3, "a2": 0.28, "b1": 0.2, "b2": 0.21}
+    runs = {name: make_run(name, _predictions(skill)) for name, skill in skills.items()}
+    entries = [f"A:{runs['a1']}+{runs['a2']}", f"B:{runs['b1']}+{runs['b2']}"]
+    text = compare(entries, tmp_path / "out", replicates=50)
+    rows = [line.split(" | ")[0].strip("| ") for line in text.splitlines()[2:8]]
+    assert rows == ["A", "↳ s.d. of 2 runs", "B", "↳ s.d. of 2 runs", "↳ difference", ""]
+    assert "for all 6 metrics at once (Holm)" in text and "standard deviation over the runs" in text
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        found = [row for row in csv.DictReader(file) if row["metric"] == "auroc"]
+    assert [row["runs"] for row in found] == ["2", "2"]
+    assert float(found[1]["p_value_holm"]) >= float(found[1]["p_value"])
+
+
+def test_what_would_compare_nothing_is_refused(make_run, tmp_path):
+    good = _predictions(0.3)
+    run = make_run("a", good)
+    (tmp_path / "link").symlink_to(run)
+    with pytest.raises(ValueError, match="stands 2 times among the runs"):
+        compare([run, tmp_path / "link"], tmp_path / "out")
+    with pytest.raises(ValueError, match="stands 2 times among the runs"):
+        compare([f"A:{run}+{run}"], tmp_path / "out")
+    table = _table(tmp_path / "torch.csv", good)
+    with pytest.raises(ValueError, match="none of these is an evaluated run"):
+        compare([table], tmp_path / "out")
+    twice = make_run("b", good.take(np.r_[np.arange(COUNT), 3]))
+    with pytest.raises(ValueError, match="1 records stand twice: R003"):
+        compare([run, twice], tmp_path / "out")
+    renamed = replace(good, record_id=np.char.add("X", good.record_id))
+    with pytest.raises(ValueError, match="none of its 150 records .* is one of the run's"):
+        compare([run, _table(tmp_path / "other.csv", renamed)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_and_compare_give_one_interval_whatever_the_runs_seed(make_run, tmp_path):
+    good = _predictions(0.3)
+    run = make_run("a", good)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"seed": 77}))
+    report = build_report(good, replicates=40)
+    write_json(run / "evaluation" / "test.json", report)
+    compare([run], tmp_path / "out")
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            own = [float(row["low"]), float(row["high"])]
+            assert own == pytest.approx(report["intervals"][row["metric"]], abs=1e-12)
