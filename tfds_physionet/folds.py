@@ -15,6 +15,8 @@ from scipy.sparse.csgraph import connected_components
 from tfds_physionet.diagnoses import DIAGNOSES
 from tfds_physionet.stratification import stratify
 
+_MOST_SMALL_SOURCES = 50
+
 
 def group_records(patient_ids: Sequence[str], signal_hashes: Sequence[str]) -> list[str]:
     """Names the group of each record: the records that must stay in one fold.
@@ -101,9 +103,9 @@ def assign_folds(
     if not count:
         return np.zeros(0, np.int64)
 
-    sources, source = np.unique(np.asarray(databases, dtype=str)[order], return_inverse=True)
+    source = _sources(np.asarray(databases, dtype=str)[order], num_folds)
     classes = np.concatenate(
-        [labels[order] > 0, source[:, None] == np.arange(len(sources))], axis=1
+        [labels[order] > 0, source[:, None] == np.arange(source.max() + 1)], axis=1
     ).astype(np.int64)
     _, group = np.unique(np.asarray(groups, dtype=str)[order], return_inverse=True)
     contents = np.zeros((group.max() + 1, classes.shape[1] + 1), np.int64)
@@ -113,6 +115,16 @@ def assign_folds(
     folds = np.empty(count, np.int64)
     folds[order] = group_fold[group] + 1
     return folds
+
+
+def _sources(databases: np.ndarray, num_folds: int) -> np.ndarray:
+    """Numbers the sources; many that are too small for a record in each fold count as one."""
+    _, source, counts = np.unique(databases, return_inverse=True, return_counts=True)
+    small = counts < num_folds
+    if np.count_nonzero(small) > _MOST_SMALL_SOURCES:
+        source = np.where(small[source], len(counts), source)
+        source = np.unique(source, return_inverse=True)[1]
+    return source
 
 
 def _fixed_folds(
