@@ -17,12 +17,19 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import keep_thresholds, publish
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records
 from resunet_lc_jax.measures.thresholds import Thresholds
-from resunet_lc_jax.predict import ReadRecord, score_headers, write_predictions
+from resunet_lc_jax.predict import (
+    Errors,
+    ReadRecord,
+    score_found,
+    unreadable_folders,
+    write_predictions,
+)
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.kind import FOLDS, MARK, read_mark
 from resunet_lc_jax.runs.open_run import open_run
+from tfds_physionet.errors import RecordError
 from tfds_physionet.files import write_json
-from tfds_physionet.records import RecordError, find_records
+from tfds_physionet.finding import find_records
 
 VOTES = ("mean", "majority")
 
@@ -166,7 +173,7 @@ def predict_ensemble(
     ensemble: Ensemble,
     configs: Mapping[Path, ConfigDict],
     workdir: Path,
-    folder: Path,
+    source: Path,
     output: Path,
     *,
     strict: bool = False,
@@ -178,7 +185,7 @@ def predict_ensemble(
       configs: Of each run.
       workdir: The ensemble's folder; without thresholds in it (it was not evaluated) the mean score
         decides at the mean of the runs' thresholds.
-      folder: Where the .hea files are, at any depth.
+      source: A folder with .hea files at any depth, or one such file.
       output: Where the predictions go.
       strict: See `predict.predict`.
 
@@ -186,28 +193,28 @@ def predict_ensemble(
       The exit status: 0, or 1 if no record could be read.
     """
     _check_folder(ensemble, workdir)
-    headers = find_records(folder, unique=False)
-    scores: list[dict[Path, np.ndarray]] = []
-    records: dict[Path, ReadRecord] = {}
-    errors: dict[Path, RecordError] = {}
+    found = find_records(source)
+    scores: list[dict[str, np.ndarray]] = []
+    records: dict[str, ReadRecord] = {}
+    errors: dict[str, RecordError] = {}
     own: list[Thresholds] = []
     for number, path in enumerate(ensemble.runs, start=1):
         run = open_run(path, configs[path])
-        unread: list[RecordError] = []
+        unread: Errors = []
         title = f"predicting, run {number} of {len(ensemble.runs)}"
-        found = list(score_headers(run, headers, unread, title, strict=strict))
-        records |= {record.header: record for record, _ in found}
-        scores.append({record.header: values for record, values in found})
-        errors |= {error.path: error for error in unread}
+        scored = list(score_found(run, found, unread, title, strict=strict))
+        records |= {record.found.name: record for record, _ in scored}
+        scores.append({record.found.name: values for record, values in scored})
+        errors |= dict(unread)
         own.append(run.thresholds)
     path = workdir / "thresholds.json"
     mean = Thresholds(np.mean([run.values for run in own], axis=0), "mean of the runs")
     chosen = Thresholds.from_json(path) if path.is_file() else mean
     decided = []
-    for header in headers:
-        if not all(header in run for run in scores):
+    for name, record in records.items():
+        if not all(name in run for run in scores):
             continue
-        each = np.stack([run[header] for run in scores])
+        each = np.stack([run[name] for run in scores])
         decisions = np.stack([at.decide(s) for at, s in zip(own, each, strict=True)])
-        decided.append((records[header], *_vote(each, decisions, ensemble.vote, chosen)))
-    return write_predictions(decided, list(errors.values()), folder, output)
+        decided.append((record, *_vote(each, decisions, ensemble.vote, chosen)))
+    return write_predictions(decided, unreadable_folders(found) + list(errors.items()), output)

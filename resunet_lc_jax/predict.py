@@ -18,9 +18,10 @@ from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.errors import of_record, printable
 from tfds_physionet.files import replacing
+from tfds_physionet.finding import Found, FoundRecord, find_records
 from tfds_physionet.headers import parse_header
 from tfds_physionet.pool import num_cores
-from tfds_physionet.records import RecordError, find_records, read_record
+from tfds_physionet.records import RecordError, read_record
 from tfds_physionet.signals import PreparedSignal, prepare
 
 CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
@@ -33,24 +34,27 @@ class ReadRecord:
     """A record that could be read.
 
     Attributes:
-      header: Its .hea file.
+      found: Its header, and its path below the input without the header's suffix.
       leads_missing: Names of the standard leads that it neither has nor gives by others.
       leads_derived: Names of those that were derived from others.
       remarks: What a user should know of it though it is scored.
     """
 
-    header: Path
+    found: FoundRecord
     leads_missing: tuple[str, ...]
     leads_derived: tuple[str, ...]
     remarks: tuple[str, ...]
 
+
+Errors = list[tuple[str, RecordError]]
+"""Names of records, as paths below the input, and why each could not be scored."""
 
 Decided = tuple[ReadRecord, np.ndarray, np.ndarray]
 """A record, its scores [26] and its decisions [26]."""
 
 
 def predict(
-    config: ConfigDict, workdir: Path, folder: Path, output: Path, *, strict: bool = False
+    config: ConfigDict, workdir: Path, source: Path, output: Path, *, strict: bool = False
 ) -> int:
     """Scores every record below a folder with a trained run.
 
@@ -62,27 +66,32 @@ def predict(
     Args:
       config: The run's config.
       workdir: The run's folder.
-      folder: Where the .hea files are, at any depth.
+      source: A folder with .hea files at any depth, or one such file.
       output: Where the predictions go.
       strict: Whether records that their header's checksums contradict are refused.
 
     Returns:
       The exit status: 0, or 1 if no record could be read.
     """
-    headers = find_records(folder, unique=False)
+    found = find_records(source)
     run = open_run(workdir, config)
-    errors: list[RecordError] = []
+    errors = unreadable_folders(found)
     decided = (
         (record, scores, run.thresholds.decide(scores))
-        for record, scores in score_headers(run, headers, errors, "predicting", strict=strict)
+        for record, scores in score_found(run, found, errors, "predicting", strict=strict)
     )
-    return write_predictions(decided, errors, folder, output)
+    return write_predictions(decided, errors, output)
 
 
-def score_headers(
+def unreadable_folders(found: Found) -> Errors:
+    """Returns the folders that may not be read, as errors.csv lists them."""
+    return [(printable(error.path.relative_to(found.root)), error) for error in found.unreadable]
+
+
+def score_found(
     run: OpenRun,
-    headers: Sequence[Path],
-    errors: list[RecordError],
+    found: Found,
+    errors: Errors,
     title: str,
     *,
     strict: bool = False,
@@ -91,24 +100,21 @@ def score_headers(
 
     Args:
       run: The run.
-      headers: The records' .hea files.
-      errors: Takes the errors of those that can't be read, each under its header.
+      found: The records.
+      errors: Takes the errors of those that can't be read, each under its record's name.
       title: Of the progress bar.
       strict: See `predict`.
     """
-    signals = _prepared_ahead(headers, errors, run.config.data.variant, strict)
-    yield from progress(run.score_signals(signals), title, len(headers), unit="record")
+    signals = _prepared_ahead(found.records, errors, run.config.data.variant, strict)
+    yield from progress(run.score_signals(signals), title, len(found.records), unit="record")
 
 
-def write_predictions(
-    decided: Iterable[Decided], errors: list[RecordError], folder: Path, output: Path
-) -> int:
+def write_predictions(decided: Iterable[Decided], errors: Errors, output: Path) -> int:
     """Writes the files of `predict`; of several processes the first does it, the others wait.
 
     Args:
       decided: Each record's scores and decisions.
       errors: Of those that could not be read; complete once `decided` is used up.
-      folder: Where the records are.
       output: Where the files go.
 
     Returns:
@@ -118,7 +124,7 @@ def write_predictions(
         hosts.wait("predicted")
         return 0
     output.mkdir(parents=True, exist_ok=True)
-    remarks: list[tuple[Path, str]] = []
+    remarks: list[tuple[str, str]] = []
     done = incomplete = 0
     with (
         replacing(output / "predictions.csv") as beside,
@@ -127,19 +133,20 @@ def write_predictions(
         rows = csv.writer(file)
         rows.writerow(["record", "diagnoses", "leads_missing", "leads_derived", *CLASS_NAMES])
         for record, scores, decisions in decided:
-            name = _name(record.header, folder)
+            name = record.found.name
             try:
                 path = output / f"{name}{'.record' if name in _TABLES else ''}.csv"
                 last = name.rpartition("/")[2]
                 write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores)
             except (OSError, UnicodeError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
-                errors.append(RecordError(record.header, "output", f"can't be written ({reason})"))
+                reason = f"can't be written ({reason})"
+                errors.append((name, RecordError(record.found.path, "output", reason)))
                 continue
             found = "|".join(np.array(CLASS_NAMES)[decisions == 1])
             leads = "|".join(record.leads_missing), "|".join(record.leads_derived)
             rows.writerow([name, found, *leads, *(f"{score:.9g}" for score in scores)])
-            remarks += [(record.header, remark) for remark in record.remarks]
+            remarks += [(name, remark) for remark in record.remarks]
             done += 1
             incomplete += bool(record.leads_missing)
     with (
@@ -148,8 +155,8 @@ def write_predictions(
     ):
         rows = csv.writer(file)
         rows.writerow(["record", "field", "reason"])
-        rows.writerows([_name(e.path, folder), e.field, e.reason] for e in errors)
-        rows.writerows([_name(header, folder), "remark", remark] for header, remark in remarks)
+        rows.writerows([name, error.field, error.reason] for name, error in errors)
+        rows.writerows([name, "remark", remark] for name, remark in remarks)
     say(
         f"{done:,} records scored, {len(errors):,} could not be read"
         + (f", {incomplete:,} lacked leads" if incomplete else "")
@@ -161,45 +168,40 @@ def write_predictions(
     return 0 if done else 1
 
 
-def _name(header: Path, folder: Path) -> str:
-    """A record's path below the input, without the header's suffix; it may hold dots."""
-    path = header.relative_to(folder) if header != folder else Path(header.name)
-    return printable(path.as_posix().removesuffix(".hea"))
-
-
 def _prepared_ahead(
-    headers: Sequence[Path], errors: list[RecordError], variant_name: str, strict: bool
+    records: Sequence[FoundRecord], errors: Errors, variant_name: str, strict: bool
 ) -> Iterator[tuple[ReadRecord, PreparedSignal]]:
     """Reads and prepares records in threads, ahead of the network by their size, in order."""
     wanted, threads = variant(variant_name), num_cores()
-    waiting: deque[tuple[int, Future]] = deque()
+    waiting: deque[tuple[FoundRecord, int, Future]] = deque()
 
-    def read(header: Path) -> tuple[ReadRecord, PreparedSignal] | RecordError:
+    def read(found: FoundRecord) -> tuple[ReadRecord, PreparedSignal] | RecordError:
         # The guard around a record: nothing that is in one stops the others.
         try:
-            record = read_record(header, strict=strict)
+            record = read_record(found.path, strict=strict)
             signal = prepare(record, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
         except Exception as error:
-            return of_record(header, error)
-        found = ReadRecord(header, signal.leads_missing, signal.leads_derived, record.remarks)
-        return found, signal
+            return of_record(found.path, error)
+        leads = signal.leads_missing, signal.leads_derived
+        return ReadRecord(found, *leads, record.remarks), signal
 
     with ThreadPoolExecutor(threads) as pool:
-        for header in [*headers, None]:
-            size = 0 if header is None else _signal_bytes(header)
+        for found in [*records, None]:
+            size = 0 if found is None else _signal_bytes(found.path)
             while waiting and (
-                header is None
+                found is None
                 or len(waiting) >= 4 * threads
-                or size + sum(other for other, _ in waiting) > _AHEAD_BYTES
+                or size + sum(other for _, other, _ in waiting) > _AHEAD_BYTES
             ):
-                result = waiting.popleft()[1].result()
+                first, _, future = waiting.popleft()
+                result = future.result()
                 if isinstance(result, RecordError):
-                    errors.append(result)
+                    errors.append((first.name, result))
                 else:
                     yield result
-                del result  # or it would be held while the next one is read
-            if header is not None:
-                waiting.append((size, pool.submit(read, header)))
+                del future, result  # or it would be held while the next one is read
+            if found is not None:
+                waiting.append((found, size, pool.submit(read, found)))
 
 
 def _signal_bytes(header: Path) -> int:

@@ -5,14 +5,12 @@ as Python's surrogates); names and record ids are text that can be written anywh
 """
 
 import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfds_physionet.headers import RecordError
+from tfds_physionet.errors import RecordError, printable
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,10 @@ def find_records(source: Path | str) -> Found:
     """
     source = Path(source)
     if source.is_file() and _is_header(source.name):
-        return Found(source.parent, (FoundRecord(source, *_names([Path(source.name)])[0]),))
+        return Found(source.parent, (FoundRecord(source, *_names([source.name])[0]),))
     unreadable: list[RecordError] = []
-    headers = sorted(
-        path.relative_to(source) for path in walk_files(source, unreadable) if _is_header(path.name)
-    )
+    headers = [path for path in walk_files(source, unreadable) if _is_header(path)]
+    headers.sort(key=lambda path: path.split("/"))
     if not headers:
         reason = f"; {unreadable[0]}" if unreadable else ""
         raise FileNotFoundError(
@@ -73,7 +70,7 @@ def find_records(source: Path | str) -> Found:
     return Found(source, tuple(records), tuple(unreadable))
 
 
-def walk_files(folder: Path, unreadable: list[RecordError] | None = None) -> Iterator[Path]:
+def walk_files(folder: Path, unreadable: list[RecordError] | None = None) -> Iterator[str]:
     """Yields the files below a folder, but for hidden ones; what is no folder counts as a file.
 
     A folder that is reached in two ways is visited once, by its own path rather than by a link.
@@ -81,6 +78,9 @@ def walk_files(folder: Path, unreadable: list[RecordError] | None = None) -> Ite
     Args:
         folder: Where to begin.
         unreadable: Takes the errors of the folders that may not be read.
+
+    Yields:
+        Their paths below the folder, with '/'.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -90,47 +90,36 @@ def walk_files(folder: Path, unreadable: list[RecordError] | None = None) -> Ite
             f"{printable(folder)}: no such folder; give the folder with the records"
         )
     visited: set[tuple[int, int]] = set()
-    own, linked = [folder], list[Path]()
+    own, linked = [""], list[str]()
     while own or linked:
         # Links wait until all that is there by itself has been seen.
         where = own.pop() if own else linked.pop(0)
         try:
-            place = where.stat()
+            place = os.stat(folder / where)
             if (place.st_dev, place.st_ino) in visited:
                 continue
             visited.add((place.st_dev, place.st_ino))
-            with os.scandir(where) as entries:
+            with os.scandir(folder / where) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             if unreadable is not None:
                 reason = f"can't be read ({error.strerror})"
-                unreadable.append(RecordError(where, "folder", reason))
+                unreadable.append(RecordError(folder / where, "folder", reason))
             continue
         for entry in inside:
+            path = f"{where}{entry.name}"
             if entry.name.startswith("."):
                 continue
             if not _is_folder(entry):
-                yield where / entry.name
+                yield path
             elif entry.is_symlink():
-                linked.append(where / entry.name)
+                linked.append(f"{path}/")
             else:
-                own.append(where / entry.name)
+                own.append(f"{path}/")
 
 
-def printable(name: Path | str) -> str:
-    r"""Returns a file name as text: bytes that are no UTF-8 and control characters as \xfc.
-
-    Different names stay different, since a backslash of the name's own is doubled.
-    """
-    text = os.fspath(name).replace("\\", "\\\\")
-    if text.isascii() and text.isprintable():
-        return text
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in text)
-
-
-def _is_header(name: str) -> bool:
-    return name.lower().endswith(".hea") and not name.startswith(".")
+def _is_header(path: str) -> bool:
+    return path[-4:].lower() == ".hea"
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -140,12 +129,12 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _names(headers: list[Path]) -> list[tuple[str, str]]:
-    """Returns (name, record id) of each header path."""
-    names = [printable(re.sub(r"\.hea$", "", h.as_posix(), flags=re.I)) for h in headers]
+def _names(headers: list[str]) -> list[tuple[str, str]]:
+    """Returns (name, record id) of each header's path."""
+    names = [printable(header[:-4]) for header in headers]
     twice = Counter(names)  # x.hea beside x.HEA
     names = [
-        name if twice[name] == 1 else printable(header.as_posix())
+        name if twice[name] == 1 else printable(header)
         for name, header in zip(names, headers, strict=True)
     ]
     stems = [name.rsplit("/", 1)[-1] for name in names]

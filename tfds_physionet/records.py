@@ -3,13 +3,12 @@
 What the samples become afterwards (lead order, resampling) belongs to `signals`.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet import resampling
+from tfds_physionet import finding, resampling
 from tfds_physionet.errors import RecordError
 from tfds_physionet.headers import RecordHeader, Storage, parse_header
 from tfds_physionet.sixteen_bits import MISSING, fit
@@ -38,30 +37,20 @@ class EcgRecord(RecordHeader):
 
 
 def find_records(folder: Path | str, *, unique: bool = True) -> list[Path]:
-    """Returns the header files anywhere below a folder, sorted by their path below it.
+    """Returns the header files that `finding.find_records` finds, sorted by their path.
 
     Raises:
         FileNotFoundError: There is no such folder, or no header below it.
         RecordError: Two headers bear the same record id, and `unique` is set.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; give the folder that holds the records")
-    headers = sorted(
-        Path(where, name).relative_to(folder)
-        for where, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.endswith(".hea") and not name.startswith(".")
-    )
-    if not headers:
-        raise FileNotFoundError(f"{folder}: no .hea file below it; give the records' folder")
+    headers = [found.path for found in finding.find_records(folder).records]
     seen: dict[str, Path] = {}
     for header in headers:
         other = seen.setdefault(header.stem, header)
         if unique and other is not header:
-            reason = f"{header.stem} is also the name of {folder / other}; rename or remove one"
-            raise RecordError(folder / header, "record id", reason)
-    return [folder / header for header in headers]
+            reason = f"{header.stem} is also the name of {other}; rename or remove one"
+            raise RecordError(header, "record id", reason)
+    return headers
 
 
 def read_header(path: Path | str, *, root: Path | None = None) -> RecordHeader:
