@@ -85,10 +85,12 @@ def _predict() -> int:
     where = _path(_INPUT), _path(_OUTPUT)
     if together := _ensemble():
         configs = {run: _config_of(run) for run in together.runs}
-        return ensemble.predict_ensemble(together, configs, _path(_WORKDIR), *where)
+        workdir, strict = _path(_WORKDIR), _STRICT.value
+        return ensemble.predict_ensemble(together, configs, workdir, *where, strict=strict)
     from resunet_lc_jax.predict import predict
 
-    return predict(_config_of(_path(_WORKDIR)), _path(_WORKDIR), *where)
+    config = _config_of(_path(_WORKDIR))
+    return predict(config, _path(_WORKDIR), *where, strict=_STRICT.value)
 
 
 def _compare() -> int:
@@ -144,7 +146,12 @@ _CONFIG = config_flags.DEFINE_config_file(
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder")
 _SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test, all or fold_N")
-_INPUT = flags.DEFINE_string("input", None, "predict: a folder with .hea files at any depth")
+_INPUT = flags.DEFINE_string(
+    "input", None, "predict: a folder with .hea files at any depth, or one .hea file"
+)
+_STRICT = flags.DEFINE_bool(
+    "strict", False, "predict: refuse records whose samples their header's checksums contradict"
+)
 _OUTPUT = flags.DEFINE_string("output", None, "the folder or file to write to")
 _RUNS = flags.DEFINE_list(
     "runs",
