@@ -35,6 +35,8 @@ from ml_collections import ConfigDict, config_flags
 from resunet_lc_jax.config_files import with_config_files
 from resunet_lc_jax.ending import end_of, keep_writing
 
+_AGAIN_S = 10.0  # what is tidied up after a signal takes less
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -175,6 +177,7 @@ def run() -> None:
     try:
         app.run(main, flags_parser=parse_flags)
     except (Exception, KeyboardInterrupt) as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         parsed = flags.FLAGS.is_parsed()
         goes_on = parsed and MODES[_MODE.value].goes_on
         end = end_of(error, goes_on=goes_on, in_command=not parsed)
@@ -197,6 +200,9 @@ def main(argv: list[str]) -> int:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ends what goes on; training listens by itself, and saves first."""
+    # Raised within a callback, as of the garbage collector, it is swallowed there: then once more.
+    signal.signal(signal.SIGALRM, lambda *_: _stop(number, None))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
