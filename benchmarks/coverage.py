@@ -10,6 +10,7 @@ value. Writes DIR/coverage.json and DIR/coverage.md; docs/coverage.md holds the 
 import argparse
 import itertools
 import json
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -232,7 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cells = list(itertools.product(AUROCS, COUNTS, PREVALENCES))
     run = partial(cover, simulations=options.simulations, replicates=options.replicates)
     found = []
-    with ProcessPoolExecutor(options.processes) as pool:
+    # Fresh interpreters: a fork of a process with threads, as JAX has them, may never go on.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.processes, spawn) as pool:
         for cell in pool.map(run, cells):
             print(json.dumps(cell), flush=True)
             found.append(cell)

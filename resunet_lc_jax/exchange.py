@@ -29,6 +29,8 @@ from resunet_lc_jax.runs.workdir import (
 )
 from tfds_physionet.files import write_json
 
+_SETTLED = 20  # tenths of a second without anything new
+
 IMPORTED = "imported.json"
 """In a run's folder: what its PyTorch checkpoint counted, and what it called its head."""
 
@@ -80,7 +82,7 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
 def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict) -> None:
     """Writes the run beside, within the folder, and moves it to its place when it is whole."""
     new = not workdir.exists()
-    staged = workdir / f".import-{os.getpid()}"
+    staged, failed = workdir / f".import-{os.getpid()}", True
     try:
         with hold(staged, config), Checkpoints(staged / "checkpoints") as checkpoints:
             write_json(staged / IMPORTED, imported)
@@ -88,12 +90,14 @@ def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict)
         names = {path.name for path in staged.iterdir()} - {"lock", "config.json"}
         for name in (*sorted(names), "config.json"):  # which makes it a run
             os.replace(staged / name, workdir / name)
+        failed = False
     finally:
-        for _ in range(50):  # Orbax's threads may write on for a moment after an error
+        # Orbax's threads may write on for a moment after an error: gone is what stays gone.
+        gone = 0
+        while (failed and gone < _SETTLED) or staged.exists():
             shutil.rmtree(staged, ignore_errors=True)
-            if not staged.exists():
-                break
             time.sleep(0.1)
+            gone = 0 if staged.exists() else gone + 1
         if new and workdir.is_dir() and not any(workdir.iterdir()):
             workdir.rmdir()
 

@@ -128,9 +128,15 @@ def test_a_run_with_averages_in_bfloat16_resumes_to_the_bit_and_validates_the_av
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train.accumulate_steps": 3}, r"8 devices times 3 parts .* choose a multiple of 24"),
-        ({"train.accumulate_steps": 0}, "config.train.accumulate_steps is 0; choose 1 or more"),
-        ({"train.ema_decay": 1.0}, "config.train.ema_decay is 1.0; choose 0"),
+        ({"train.accumulate_steps": 3}, r"3 parts .* do not divide; choose a multiple of 3"),
+        (
+            {"train.accumulate_steps": 0},
+            "config.train.accumulate_steps is 0; choose a whole number from 1",
+        ),
+        (
+            {"train.ema_decay": 1.0},
+            "config.train.ema_decay is 1.0; choose a finite number from 0 to below 1",
+        ),
         ({"model.dtype": "float16"}, "config.model.dtype is 'float16'; choose 'float32'"),
     ],
 )

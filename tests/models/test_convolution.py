@@ -183,6 +183,7 @@ def test_average_pool_takes_means_of_pairs_and_drops_an_odd_last_sample():
     np.testing.assert_array_equal(convolution.average_pool(x).ravel(), [2.0, 7.0])
 
 
+@pytest.mark.eight_devices
 def test_large_layers_gradients_are_the_same_under_pmap():
     x, kernel = random_case(8, 12, 256, 64, 64, 1, 3)
 

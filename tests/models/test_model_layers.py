@@ -77,6 +77,7 @@ def test_batch_norm_takes_its_statistics_in_float32_when_computing_in_bfloat16()
     np.testing.assert_allclose(state["batch_stats"]["mean"], 0.1 * values.mean(0), atol=1e-6)
 
 
+@pytest.mark.eight_devices
 def test_batch_norm_over_eight_devices_equals_one_device_with_its_gradient():
     x, weight = batch(offset=1.0), batch(seed=1)
 
