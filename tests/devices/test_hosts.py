@@ -172,7 +172,7 @@ def test_the_other_processes_wait_patiently_while_the_first_prepares_the_records
     # 40 s: longer than JAX waits for a first exchange on CPUs.
     code = """
 import sys, time
-from resunet_lc_jax import hosts
+from resunet_lc_jax.devices import hosts
 hosts.join(sys.argv[1], 2, int(sys.argv[2]))
 time.sleep(40 if hosts.is_main() else 0)
 hosts.wait("records")
