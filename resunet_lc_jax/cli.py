@@ -243,10 +243,12 @@ def _given_config(*, files: bool = True) -> ConfigDict:
 
 def _config_of(workdir: Path) -> ConfigDict:
     """A run's config with the changes of this command."""
+    from resunet_lc_jax.devices.hosts import launched_first
     from resunet_lc_jax.runs.config import load_for_use
 
     changes = config_flags.get_override_values(flags.FLAGS["config"])
-    return load_for_use(workdir, _CONFIG.value, changes, say=_say)
+    alone = launched_first() and not changes.get("parallel.process_id")
+    return load_for_use(workdir, _CONFIG.value, changes, say=_say if alone else None)
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,7 @@ Each run gets the inputs that its own config asks for (leads, sampling rate, len
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,21 +141,18 @@ def combine(parts: Sequence[Predictions], vote: str) -> Predictions:
       vote: 'majority': the decisions of more than half of the runs; 'mean': those of the mean score
         at the mean of the runs' thresholds.
     """
+    at = _mean_thresholds([part.thresholds for part in parts])
     scores, decisions = _vote(
         np.stack([part.scores for part in parts]),
         np.stack([part.decisions for part in parts]),
         vote,
-        Thresholds(np.mean([part.thresholds for part in parts], axis=0), "mean of the runs"),
+        at,
     )
-    return Predictions(
-        record_id=parts[0].record_id,
-        patient_id=parts[0].patient_id,
-        database=parts[0].database,
-        labels=parts[0].labels,
-        scores=scores,
-        decisions=decisions,
-        thresholds=np.mean([part.thresholds for part in parts], axis=0),
-    )
+    return replace(parts[0], scores=scores, decisions=decisions, thresholds=at.values)
+
+
+def _mean_thresholds(values: Sequence[np.ndarray]) -> Thresholds:
+    return Thresholds(np.mean(values, axis=0), "mean of the runs")
 
 
 def _vote(
@@ -208,7 +205,7 @@ def predict_ensemble(
         errors |= dict(unread)
         own.append(run.thresholds)
     path = workdir / "thresholds.json"
-    mean = Thresholds(np.mean([run.values for run in own], axis=0), "mean of the runs")
+    mean = _mean_thresholds([at.values for at in own])
     chosen = Thresholds.from_json(path) if path.is_file() else mean
     decided = []
     for name, record in records.items():

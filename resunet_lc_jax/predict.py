@@ -1,16 +1,15 @@
 """Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
 
 import csv
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from resunet_lc_jax.data.sources import variant
+from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
@@ -20,7 +19,7 @@ from tfds_physionet.errors import of_record, printable
 from tfds_physionet.files import replacing
 from tfds_physionet.finding import Found, FoundRecord, find_records
 from tfds_physionet.headers import parse_header
-from tfds_physionet.pool import num_cores
+from tfds_physionet.pool import map_ahead, num_cores
 from tfds_physionet.records import RecordError, read_record
 from tfds_physionet.signals import PreparedSignal, prepare
 
@@ -169,45 +168,38 @@ def write_predictions(decided: Iterable[Decided], errors: Errors, output: Path) 
 
 
 def _prepared_ahead(
-    records: Sequence[FoundRecord], errors: Errors, variant_name: str, strict: bool
+    records: Sequence[FoundRecord], errors: Errors, variant: str, strict: bool
 ) -> Iterator[tuple[ReadRecord, PreparedSignal]]:
     """Reads and prepares records in threads, ahead of the network by their size, in order."""
-    wanted, threads = variant(variant_name), num_cores()
-    waiting: deque[tuple[FoundRecord, int, Future]] = deque()
+    wanted, threads = VARIANTS[variant], num_cores()
 
-    def read(found: FoundRecord) -> tuple[ReadRecord, PreparedSignal] | RecordError:
+    def read(
+        found: FoundRecord,
+    ) -> tuple[FoundRecord, tuple[ReadRecord, PreparedSignal] | RecordError]:
         # The guard around a record: nothing that is in one stops the others.
         try:
             record = read_record(found.path, strict=strict)
             signal = prepare(record, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
         except Exception as error:
-            return of_record(found.path, error)
+            return found, of_record(found.path, error)
         leads = signal.leads_missing, signal.leads_derived
-        return ReadRecord(found, *leads, record.remarks), signal
+        return found, (ReadRecord(found, *leads, record.remarks), signal)
 
     with ThreadPoolExecutor(threads) as pool:
-        for found in [*records, None]:
-            size = 0 if found is None else _signal_bytes(found.path)
-            while waiting and (
-                found is None
-                or len(waiting) >= 4 * threads
-                or size + sum(other for _, other, _ in waiting) > _AHEAD_BYTES
-            ):
-                first, _, future = waiting.popleft()
-                result = future.result()
-                if isinstance(result, RecordError):
-                    errors.append((first.name, result))
-                else:
-                    yield result
-                del future, result  # or it would be held while the next one is read
-            if found is not None:
-                waiting.append((found, size, pool.submit(read, found)))
+        for found, result in map_ahead(
+            pool, read, records, ahead=4 * threads, size=_signal_bytes, largest=_AHEAD_BYTES
+        ):
+            if isinstance(result, RecordError):
+                errors.append((found.name, result))
+            else:
+                yield result
+            del result  # or it would be held while the next one is read
 
 
-def _signal_bytes(header: Path) -> int:
+def _signal_bytes(found: FoundRecord) -> int:
     """What a record's signal takes in memory, by its header; 0 where that can't be told."""
     try:
-        storage = parse_header(header)[1]
+        storage = parse_header(found.path)[1]
     except Exception:
         return 0  # reading it will say why
     return 2 * len(storage.kept) * storage.samples_per_frame * (storage.num_frames or 0)

@@ -17,6 +17,7 @@ from tfds_physionet.annotations import read_annotations
 from tfds_physionet.diagnoses import DIAGNOSES, encode
 from tfds_physionet.files import replacing
 from tfds_physionet.header_text import sort_lines, split_lines
+from tfds_physionet.wording import shortlist
 
 _CLASS_OF_CODE = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}
 
@@ -207,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _some(records: Sequence[str]) -> str:
-    return f"{len(records)} records ({', '.join(records[:3])}{', ...' * (len(records) > 3)})"
+    return f"{len(records)} records ({shortlist(records)})"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,13 @@ def num_cores() -> int:
 
 
 def map_ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+    pool: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    ahead: int,
+    size: Callable[[Item], int] = lambda item: 0,
+    largest: int = 0,
 ) -> Iterator[Result]:
     """Maps a function over items in a pool, in order.
 
@@ -46,15 +52,20 @@ def map_ahead(
         pool: Where the calls run.
         function: What to call.
         items: Of each call.
-        ahead: How many calls are begun or done before the first of them is taken.
+        ahead: How many calls at most are begun or done before the first of them is taken.
+        size: Of an item's result, in bytes.
+        largest: Sum of the sizes that are under way together; a larger item is so alone.
     """
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[int, Future[Result]]] = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
+        new = size(item)
+        while len(waiting) >= ahead or (
+            waiting and new + sum(held for held, _ in waiting) > largest
+        ):
+            yield waiting.popleft()[1].result()
+        waiting.append((new, pool.submit(function, item)))
     while waiting:
-        yield waiting.popleft().result()
+        yield waiting.popleft()[1].result()
 
 
 @contextmanager

@@ -36,15 +36,6 @@ def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
     return np.isin(leads, LEAD_SETS[size])
 
 
-def lead_rows(leads: Sequence[str]) -> np.ndarray:
-    """Returns the rows of the standard twelve at which these leads stand.
-
-    Raises:
-      ValueError: A name is not one of the standard twelve, or stands twice.
-    """
-    rows = [STANDARD_LEADS.index(lead) for lead in leads if lead in STANDARD_LEADS]
-    if not rows or len(set(rows)) != len(leads):
-        raise ValueError(
-            f"config.data.leads is {tuple(leads)}; choose different leads of {STANDARD_LEADS}"
-        )
-    return np.array(rows)
+def standard_rows(leads: Sequence[str]) -> np.ndarray:
+    """Returns the rows of the standard twelve at which these leads stand."""
+    return np.array([STANDARD_LEADS.index(lead) for lead in leads])

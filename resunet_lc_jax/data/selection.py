@@ -4,7 +4,7 @@ Works on the table of the records alone (`tfds_physionet.records_table`); reads 
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -36,6 +36,11 @@ class SplitRules:
     only_databases: tuple[str, ...] = ()
     except_databases: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+
+
+def database_names(entries: Sequence[str]) -> list[str]:
+    """The names in a knob that lists databases; an entry may hold several, as 'ptb,ptb-xl'."""
+    return [name.strip() for entry in entries for name in entry.split(",")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +104,7 @@ def select(table: RecordTable, rules: SplitRules) -> Selection:
 
     Raises:
       FileNotFoundError: A list is not there.
-      ValueError: A record would serve twice, a name is unknown, nothing is left for a split, or
-        the settings contradict each other.
+      ValueError: A record is in two lists, a name is unknown, or nothing is left for a split.
     """
     notes: list[str] = []
     allowed = np.ones(len(table.record_id), bool)
@@ -110,14 +114,12 @@ def select(table: RecordTable, rules: SplitRules) -> Selection:
     if not allowed.any():
         raise ValueError("config.data.only_databases and except_databases leave no record")
     lists = rules.lists
-    if lists and rules.leave_out:
-        raise ValueError("give config.data.leave_out or lists of records, not both")
     if lists:
         rows = _by_lists(table, rules, notes)
     elif rules.leave_out:
         rows = _without(table, allowed, rules, notes)
     else:
-        rows = _by_folds(table, rules.folds)
+        rows = {name: np.isin(table.fold, list(folds)) for name, folds in rules.folds.items()}
     if lists and not allowed.all():
         outside = sum(np.count_nonzero(chosen & ~allowed) for chosen in rows.values())
         notes.append(f"{outside:,} records of the lists are of databases that are not selected")
@@ -131,8 +133,8 @@ def select(table: RecordTable, rules: SplitRules) -> Selection:
 
 
 def _of(table: RecordTable, names: tuple[str, ...], field: str) -> np.ndarray:
-    """The rows of these databases; a name may hold several, as 'ptb,ptb-xl' does."""
-    wanted = {part.strip() for name in names for part in name.split(",")}
+    """The rows of these databases."""
+    wanted = set(database_names(names))
     known = set(table.database.tolist())
     if unknown := wanted - known:
         raise ValueError(
@@ -140,21 +142,6 @@ def _of(table: RecordTable, names: tuple[str, ...], field: str) -> np.ndarray:
             f"the records are of {', '.join(sorted(known))}"
         )
     return np.isin(table.database, list(wanted))
-
-
-def _by_folds(table: RecordTable, folds: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    for name, chosen in folds.items():
-        if not set(chosen) <= set(range(1, NUM_FOLDS + 1)):
-            raise ValueError(
-                f"config.data.{name}_folds is {tuple(chosen)}; the folds are 1 to {NUM_FOLDS}"
-            )
-    for one, other in combinations(SPLITS, 2):
-        if shared := set(folds[one]) & set(folds[other]):
-            raise ValueError(
-                f"fold {min(shared)} is in config.data.{one}_folds and in {other}_folds; a record "
-                "serves only one of training, validation (best epoch, thresholds) and test"
-            )
-    return {name: np.isin(table.fold, list(chosen)) for name, chosen in folds.items()}
 
 
 def _without(
@@ -175,10 +162,6 @@ def _without(
 
 def _by_lists(table: RecordTable, rules: SplitRules, notes: list[str]) -> dict[str, np.ndarray]:
     lists = rules.lists
-    for name in ("train", "test"):
-        if name not in lists:
-            given = ", ".join(f"config.data.{other}_list" for other in lists)
-            raise ValueError(f"{given} is given, but config.data.{name}_list is not")
     names = {name: _read_list(path, f"config.data.{name}_list") for name, path in lists.items()}
     for one, other in combinations(names, 2):
         if shared := names[one] & names[other]:

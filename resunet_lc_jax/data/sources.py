@@ -8,9 +8,12 @@ from typing import Self
 from resunet_lc_jax.data.selection import Selection, SplitRules, select
 from resunet_lc_jax.devices import hosts
 from tfds_physionet import simulate
-from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder, Physionet2021Config
+from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 from tfds_physionet.prepare import PreparedDataset, fingerprint, prepare_dataset
 from tfds_physionet.records_table import read_table
+
+VARIANTS = {variant.name: variant for variant in Builder.BUILDER_CONFIGS}
+"""The forms of the signals, with their sampling_rate and band_hz (Hz), by name."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Source:
 
     Attributes:
       records: A folder with records anywhere below it, or 'simulated'.
-      variant: The form of the signals, see `variant`.
+      variant: The form of the signals, of `VARIANTS`.
       data_dir: Where prepared data sets live; None for TFDS's own folder.
       patients: PTB-XL's ptbxl_database.csv, or None.
       simulated_count: How many records 'simulated' writes.
@@ -55,18 +58,6 @@ class Records:
         return replace(self, selection=select(self.selection.table, rules))
 
 
-def variant(name: str) -> Physionet2021Config:
-    """Returns the BuilderConfig of this name, with its sampling_rate and band_hz (Hz).
-
-    Raises:
-      ValueError: There is none; the message lists the names.
-    """
-    known = {config.name: config for config in Builder.BUILDER_CONFIGS}
-    if name not in known:
-        raise ValueError(f"config.data.variant is {name!r}; choose one of {', '.join(known)}")
-    return known[name]
-
-
 def open_records(source: Source, rules: SplitRules) -> Records:
     """Prepares records or finds them prepared, reads their table and selects the splits.
 
@@ -75,7 +66,7 @@ def open_records(source: Source, rules: SplitRules) -> Records:
     Raises:
       ValueError: Too few of the records can be used, or the selection does not fit.
     """
-    sampling_rate = variant(source.variant).sampling_rate
+    sampling_rate = VARIANTS[source.variant].sampling_rate
     if not hosts.is_main():
         hosts.wait("records")
     folder = _prepare(source).builder_dir

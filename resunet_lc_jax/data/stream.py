@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from resunet_lc_jax.data.leads import lead_rows
+from resunet_lc_jax.data.leads import standard_rows
 from resunet_lc_jax.data.selection import Split
 from resunet_lc_jax.data.sources import Records
 from resunet_lc_jax.data.windows import Windowing, padding
@@ -61,7 +61,7 @@ def training_batches(
     part = batch_size // process[1]
     first = process[0] * part
     steps_per_epoch = len(split) // batch_size
-    read, rows_kept = _reader(records, split), lead_rows(windowing.leads)
+    read, rows_kept = _reader(records, split), standard_rows(windowing.leads)
 
     def steps() -> Iterator[tuple[np.ndarray, int]]:
         epoch, skipped = divmod(start_step, steps_per_epoch)

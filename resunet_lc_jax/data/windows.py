@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from resunet_lc_jax.data.leads import lead_rows
+from resunet_lc_jax.data.leads import standard_rows
 from tfds_physionet.records import MISSING
 from tfds_physionet.signals import PreparedSignal
 
@@ -67,7 +67,7 @@ def window_starts(samples: int, length: int, rule: str, *, seed: Sequence[int] =
     if rule == "all":
         count = max(math.ceil(samples / length), 1)
         return [round(start) for start in np.linspace(0, last, count)]
-    raise ValueError(f"config.eval.windows is {rule!r}; choose 'all', 'first' or 'random'")
+    raise ValueError(f"windows by {rule!r}: choose 'all', 'first' or 'random'")
 
 
 def padding(count: Count, side: str) -> tuple[Count | int, Count | int]:
@@ -77,11 +77,7 @@ def padding(count: Count, side: str) -> tuple[Count | int, Count | int]:
       count: Missing samples, any kind of integer.
       side: 'left' or 'right'.
 
-    Raises:
-      ValueError: Another name.
     """
-    if side not in ("left", "right"):
-        raise ValueError(f"config.data.pad is {side!r}; choose 'right' or 'left'")
     return (count, 0) if side == "left" else (0, count)
 
 
@@ -101,7 +97,7 @@ def score_signals(
       (key, scores [K] float32), in the order of the signals.
     """
     waiting: list[tuple[Key, int, list[np.ndarray]]] = []
-    rows = lead_rows(windowing.leads)
+    rows = standard_rows(windowing.leads)
     pending: list[dict[str, np.ndarray]] = []
 
     def flush() -> None:

@@ -48,6 +48,11 @@ def launched_processes() -> int:
     return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
 
 
+def launched_first() -> bool:
+    """Whether this is the launcher's first process, or there is no launcher."""
+    return os.environ.get("SLURM_PROCID", os.environ.get("OMPI_COMM_WORLD_RANK", "0")) == "0"
+
+
 def is_main() -> bool:
     """Whether this is process 0, the only one that writes and prints."""
     return jax.process_index() == 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -72,16 +73,9 @@ def create_optimizer(
       name: 'adam' or 'sgd'.
       schedule: The learning rate as a function of the step.
       clip_norm: Gradients of a larger global norm are scaled down to it; 0 for never.
-
-    Raises:
-      ValueError: The name is neither.
     """
-    if name == "adam":
-        rule = optax.adam(schedule, b1=0.9, b2=0.999, eps=1e-8)
-    elif name == "sgd":
-        rule = optax.sgd(schedule)
-    else:
-        raise ValueError(f"config.train.optimizer is {name!r}; choose 'adam' or 'sgd'")
+    rules = {"adam": partial(optax.adam, b1=0.9, b2=0.999, eps=1e-8), "sgd": optax.sgd}
+    rule = rules[name](schedule)
     clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     return optax.chain(*clip, rule, scale_by_rate_factor())
 

@@ -13,9 +13,6 @@ from resunet_lc_jax.learning import augmentations, losses, optim, steps
 from resunet_lc_jax.models import Outputs
 from tfds_physionet.diagnoses import ANNOTATED, DATABASES
 
-MONITORED = ("loss", "auprc", "auroc", "f_measure", "challenge_metric")
-"""The validation metrics that plateau and early stop may watch."""
-
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -79,13 +76,10 @@ class Recipe:
 
 def create_tx(settings: OptimSettings, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
     """The optimiser with its schedule. The form of its state does not depend on the steps."""
-    schedules = {"step": settings.drop_epochs, "plateau": 0}
-    if settings.schedule not in schedules:
-        raise ValueError(_choose("config.train.schedule", settings.schedule, schedules))
     schedule = optim.step_decay(
         settings.learning_rate,
         steps_per_epoch=steps_per_epoch,
-        drop_epochs=schedules[settings.schedule],
+        drop_epochs={"step": settings.drop_epochs, "plateau": 0}[settings.schedule],
         drop_factor=settings.drop_factor,
     )
     return optim.create_optimizer(settings.optimizer, schedule, clip_norm=settings.clip_norm)
@@ -95,8 +89,6 @@ def create_guide(
     settings: OptimSettings,
 ) -> Callable[[Sequence[Mapping[str, float]]], optim.Guidance]:
     """What reduces the rate on a plateau and stops early, from the validations' metrics."""
-    if settings.monitor not in MONITORED:
-        raise ValueError(_choose("config.train.monitor", settings.monitor, MONITORED))
     guide = partial(
         optim.guide,
         lower_is_better=settings.monitor == "loss",
@@ -118,17 +110,11 @@ def create_loss(
       batch_size: Examples in the global batch.
       labels: [N, K] 0/1 of the training records, for pos_weight.
       databases: [N] names of their sources.
-
-    Raises:
-      ValueError: There is no such loss, or it does not take the weights.
     """
-    masked, weighting = settings.mask_unannotated, settings.pos_weight
-    if weighting not in ("none", "balanced"):
-        raise ValueError(_choose("config.loss.pos_weight", weighting, ("none", "balanced")))
-    weights = balanced_weights(labels, databases, masked) if weighting == "balanced" else None
-    entropy = partial(losses.bce_with_logits, pos_weight=weights)
+    masked, balanced = settings.mask_unannotated, settings.pos_weight == "balanced"
+    weights = balanced_weights(labels, databases, masked) if balanced else None
     known: dict[str, Callable[..., jax.Array]] = {
-        "bce": entropy,
+        "bce": partial(losses.bce_with_logits, pos_weight=weights),
         "focal": partial(
             losses.focal_with_logits, gamma=settings.focal_gamma, alpha=settings.focal_alpha
         ),
@@ -138,22 +124,10 @@ def create_loss(
             gamma_negative=settings.asymmetric_gamma_negative,
             margin=settings.asymmetric_margin,
         ),
-        "isibrno": partial(
-            losses.isibrno,
-            batch_size=batch_size,
-            pos_weight=weights,
-        ),
+        "isibrno": partial(losses.isibrno, batch_size=batch_size, pos_weight=weights),
     }
-    name = settings.name
-    if name not in known:
-        raise ValueError(_choose("config.loss.name", name, known))
-    if weights is not None and name in ("focal", "asymmetric"):
-        raise ValueError(
-            f"config.loss.pos_weight is {weighting!r}, which the {name} loss does not take; "
-            "choose 'none', or the loss 'bce' or 'isibrno'"
-        )
-    function = known[name]
-    two_heads = name == "isibrno"
+    function = known[settings.name]
+    two_heads = settings.name == "isibrno"
 
     def loss(outputs: Outputs, batch: steps.Batch) -> jax.Array:
         heads = (outputs.logits, outputs.scores) if two_heads else (outputs.logits,)
@@ -191,9 +165,6 @@ def create_augment(
       settings: Which, and how large.
       leads: The names of a batch's leads.
       sampling_rate: Of the signals, in Hz.
-
-    Raises:
-      ValueError: There is no such lead set, or the leads lack one of it.
     """
     shift = round(settings.time_shift_s * sampling_rate)
     sets = np.array([lead_mask(size, leads) for size in settings.lead_sets])
@@ -222,7 +193,3 @@ def create_augment(
         return augmentations.mixup(mixup_key, batch, alpha=alpha) if alpha > 0 else batch
 
     return augment
-
-
-def _choose(knob: str, value: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    return f"{knob} is {value!r}; choose {' or '.join(map(repr, known))}"

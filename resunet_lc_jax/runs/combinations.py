@@ -5,7 +5,9 @@ from itertools import combinations
 from typing import Any
 
 from resunet_lc_jax.data.leads import LEAD_SETS
-from resunet_lc_jax.runs.knobs import KNOBS, VARIANTS, database_names
+from resunet_lc_jax.data.selection import database_names
+from resunet_lc_jax.data.sources import VARIANTS
+from resunet_lc_jax.runs.knobs import KNOBS
 
 Values = Mapping[str, Any]
 _LISTS = ("data.train_list", "data.validation_list", "data.test_list")

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import replacing
 
 _FOLDER = "checksums"
@@ -27,13 +27,8 @@ def seal(folder: Path, step: int) -> None:
             other.unlink(missing_ok=True)
 
 
-def set_damaged_aside(folder: Path) -> list[int]:
-    """Renames the checkpoints whose files are not as they were sealed, and says so.
-
-    Returns:
-      Their steps.
-    """
-    damaged = []
+def set_damaged_aside(folder: Path) -> None:
+    """Renames the checkpoints whose files are not as they were sealed, and says so."""
     for path in (folder / _FOLDER).glob("[0-9]*.json"):
         checkpoint = folder / path.stem
         if not checkpoint.is_dir():
@@ -47,13 +42,10 @@ def set_damaged_aside(folder: Path) -> list[int]:
                 aside = folder / f"damaged_{path.stem}_{number}"
             checkpoint.rename(aside)
             path.unlink()
-            damaged.append(int(path.stem))
-            print(
+            say(
                 f"checkpoint {checkpoint} is damaged ({reason}): set aside as {aside.name}, "
-                "the one before it is used",
-                file=sys.stderr,
+                "the one before it is used"
             )
-    return damaged
 
 
 def _describe(path: Path) -> list[int | str]:

@@ -4,20 +4,20 @@ configs/default.py says what a knob does and in which unit; here stands which va
 knobs may be together is in `combinations`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resunet_lc_jax.data.leads import LEAD_SETS
+from resunet_lc_jax.data.selection import database_names
+from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.measures.thresholds import METHODS
 from resunet_lc_jax.models import MODEL_NAMES
 from tfds_physionet.build_plan import NUM_FOLDS
-from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 from tfds_physionet.signals import STANDARD_LEADS
 
 _MOST = 2**31 - 1  # steps and sizes are counted in int32
 _LARGEST = 3.4e38  # of float32, in which the network counts
-VARIANTS = {variant.name: variant for variant in Builder.BUILDER_CONFIGS}
 
 
 class Kind(NamedTuple):
@@ -121,11 +121,6 @@ def _databases() -> Kind:
         return all(names) and len(set(names)) == len(names)
 
     return Kind(fits, "different names of databases, as ptb,ptb-xl, or ()")
-
-
-def database_names(entries: Sequence[str]) -> list[str]:
-    """The names in the entries of a knob that lists databases."""
-    return [name.strip() for entry in entries for name in entry.split(",")]
 
 
 _FOLDS = _several(_whole(1, NUM_FOLDS), fewest=1, example="(1, 2)")

@@ -26,20 +26,9 @@ def build_model(config: ConfigDict, *, platform: str | None = None) -> Network:
     Args:
       config: The config.
       platform: Of the devices that it is for: 'cpu', 'cuda', ..; by default that of JAX's own.
-
-    Raises:
-      ValueError: The dtype or the precision is none that there is; the message lists them.
     """
     dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
     precisions = {"default": None, "high": lax.Precision.HIGH, "highest": lax.Precision.HIGHEST}
-    if config.precision not in precisions:
-        raise ValueError(
-            f"config.precision is {config.precision!r}; choose 'default', 'high' or 'highest'"
-        )
-    if config.model.dtype not in dtypes:
-        raise ValueError(
-            f"config.model.dtype is {config.model.dtype!r}; choose 'float32' or 'bfloat16'"
-        )
     return create_model(
         config.model.name,
         num_classes=NUM_CLASSES,

@@ -49,7 +49,7 @@ def test_first_and_random_take_one_window() -> None:
     assert window_starts(9000, 4096, "random", seed=(1, 2)) == window_starts(
         9000, 4096, "random", seed=(1, 2)
     )
-    with pytest.raises(ValueError, match="config.eval.windows is 'last'"):
+    with pytest.raises(ValueError, match="windows by 'last'"):
         window_starts(9000, 4096, "last")
 
 

@@ -4,15 +4,16 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tfds_physionet.pool import worker_pool
+from tfds_physionet.pool import map_ahead, worker_pool
 
 # The workers tell their numbers (each leads its own process group), then have long calls.
 _PARENT = """
 import os, time
-from tfds_physionet.pool import worker_pool
+from tfds_physionet.pool import map_ahead, worker_pool
 with worker_pool(2) as run:
     print(*set(run(os.getpgid, [0] * 50)), flush=True)
     list(run(time.sleep, [60, 60]))
@@ -45,3 +46,21 @@ def test_a_worker_in_the_middle_of_a_long_call_ends_with_a_killed_parent() -> No
     while any(map(_runs, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_is_read_ahead_keeps_its_order_and_is_bounded_by_number_and_size() -> None:
+    begun: list[int] = []
+
+    def read(size: int) -> int:
+        begun.append(size)
+        return size
+
+    sizes = [1, 2, 90, 3, 4, 5, 6, 200, 7]
+    with ThreadPoolExecutor(2) as pool:
+        taken: list[int] = []
+        options = {"ahead": 3, "size": lambda size: size, "largest": 100}
+        for size in map_ahead(pool, read, sizes, **options):
+            taken.append(size)
+            under_way = sizes[len(taken) : len(begun)]
+            assert len(under_way) <= 3 and (sum(under_way) <= 100 or len(under_way) == 1)
+    assert taken == sizes

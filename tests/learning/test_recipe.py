@@ -118,29 +118,6 @@ def test_balanced_weights_are_negatives_over_positives() -> None:
     assert weighted > _loss()(outputs, batch)
 
 
-@pytest.mark.parametrize(
-    ("knob", "value", "message"),
-    [
-        ("loss.name", "hinge", "choose 'bce' or 'focal' or 'asymmetric' or 'isibrno'"),
-        ("loss.pos_weight", "auto", "choose 'none' or 'balanced'"),
-        ("train.schedule", "cosine", "choose 'step' or 'plateau'"),
-        ("train.monitor", "accuracy", "config.train.monitor is 'accuracy'"),
-        ("train.optimizer", "rmsprop", "choose 'adam' or 'sgd'"),
-        ("augment.lead_sets", (12, 5), "there is no set of 5 leads"),
-    ],
-)
-def test_a_wrong_knob_is_refused_before_there_are_records(
-    knob: str, value: object, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        _recipe(**{knob: value})
-
-
-def test_pos_weight_is_refused_where_the_loss_does_not_take_it() -> None:
-    with pytest.raises(ValueError, match="which the focal loss does not take"):
-        _recipe(**{"loss.name": "focal", "loss.pos_weight": "balanced"})
-
-
 def test_nothing_is_changed_unless_a_knob_asks_for_it() -> None:
     assert _recipe().augment is None
     assert _recipe(**{"augment.lead_sets": (12, 2)}).augment is not None

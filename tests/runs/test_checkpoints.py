@@ -113,7 +113,7 @@ def test_whatever_file_of_the_latest_checkpoint_is_damaged_the_one_before_is_use
             assert (checkpoints.latest, checkpoints.best) == (1, 1), name
             _same(checkpoints.restore(_state(0)), _state(1))
             checkpoints.save(_state(2), metric=0.3)
-        said = capsys.readouterr().err
+        said = capsys.readouterr().out
         assert f"{folder / '2'} is damaged ({name.relative_to('2')}" in said
         with Checkpoints(folder) as checkpoints:
             assert checkpoints.best == 2
