@@ -13,6 +13,9 @@ from resunet_lc_jax.learning import augmentations, losses, optim, steps
 from resunet_lc_jax.models import Outputs
 from tfds_physionet.diagnoses import ANNOTATED, DATABASES
 
+MONITORED = ("loss", "auprc", "auroc", "f_measure", "challenge_metric")
+"""The validation metrics that plateau and early stop may watch."""
+
 
 @dataclass(frozen=True)
 class LossSettings:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from resunet_lc_jax.data.leads import LEAD_SETS
 from resunet_lc_jax.data.selection import database_names
 from resunet_lc_jax.data.sources import VARIANTS
+from resunet_lc_jax.learning.recipe import MONITORED
 from resunet_lc_jax.measures.thresholds import METHODS
 from resunet_lc_jax.models import MODEL_NAMES
 from tfds_physionet.build_plan import NUM_FOLDS
@@ -174,7 +175,7 @@ KNOBS: dict[str, Knob] = {
     "train.plateau_patience": Knob(_whole(0)),
     "train.plateau_lowest": Knob(_number(low=0, high=1)),
     "train.stop_patience": Knob(_whole(0)),
-    "train.monitor": Knob(_word("loss", "auprc", "auroc", "f_measure", "challenge_metric")),
+    "train.monitor": Knob(_word(*MONITORED)),
     "train.clip_norm": Knob(_number(low=0)),
     "train.accumulate_steps": Knob(_whole(1)),
     "train.ema_decay": Knob(_number(low=0, below=1)),
