@@ -90,11 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
                 published_folds=options.published_folds,
                 strict=options.strict,
             )
-            print(f"{prepared.builder_dir}: {prepared.num_records} records", end="")
             listed = {"skipped": prepared.num_skipped, "remarks": prepared.num_remarks}
             told = "".join(f", {count} {what}" for what, count in listed.items() if count)
-            print(f"{told} (see {prepared.skipped_path})" if told else "")
-        print(format_fold_report(json.loads((prepared.builder_dir / "folds.json").read_text())))
+            where = f" (see {prepared.skipped_path})" * bool(told)
+            _say(f"{prepared.builder_dir}: {prepared.num_records} records{told}{where}")
+        _say(format_fold_report(json.loads((prepared.builder_dir / "folds.json").read_text())))
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {_sentence(error)}", file=sys.stderr)
         return 2
@@ -104,6 +104,15 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader has seen enough (`| head`)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _sentence(error: Exception) -> str:

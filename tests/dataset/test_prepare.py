@@ -1,4 +1,5 @@
 import csv
+import os
 import shutil
 import signal
 import subprocess
@@ -171,3 +172,15 @@ def test_the_command_tells_what_it_did_and_what_is_wrong(tmp_path, capsys):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
+
+
+def test_a_reader_who_has_seen_enough_ends_nothing(tmp_path):
+    records = write_challenge(tmp_path / "records", 10)
+    command = [sys.executable, "-m", "tfds_physionet.prepare", f"--records={records}"]
+    command += [f"--data_dir={tmp_path / 'data'}", "--config=all", "--workers=1"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert done.returncode == 0 and "error" not in done.stderr, done.stderr
+    assert len(list((tmp_path / "data" / "physionet2021").glob("*/1.0.0/records.csv"))) == 4
