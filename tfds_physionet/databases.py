@@ -1,5 +1,7 @@
 """Which source a record is from, told by its folders and its name."""
 
+import functools
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ def database_of(path: Path, root: Path | None = None) -> str:
         root: The folder below which records were looked for: its own name and what lies above it
             tell nothing, so that the records are the same wherever they lie.
     """
-    parts = path.parent.relative_to(root).parts if root else path.absolute().parent.parts[1:]
+    parts = folders_below(os.path.dirname(path), root)
     folders = [name for name in parts if not re.fullmatch(r"g\d+", name)]
     for known in reversed(folders):
         if known in DATABASES:
@@ -35,6 +37,12 @@ def database_of(path: Path, root: Path | None = None) -> str:
     if match[2] == "JS":
         return "chapman_shaoxing" if int(match[3]) <= 10646 else "ningbo"
     return _PREFIXES[match[1] or match[2] or "HR"]  # 00001_hr: PTB-XL's own names
+
+
+@functools.lru_cache(maxsize=1024)
+def folders_below(folder: str, root: Path | None) -> tuple[str, ...]:
+    """Returns the names of the folders that lead from the root (or the file system's) to one."""
+    return Path(folder).relative_to(root).parts if root else Path(folder).absolute().parts[1:]
 
 
 def without_patient_folders(databases: Sequence[str]) -> list[str]:

@@ -2,10 +2,13 @@
 
 import csv
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tfds_physionet.databases import folders_below
 
 # Sources with several records of a patient, who is not told but for age and sex; a patient's
 # records are numbered in turn.
@@ -90,8 +93,8 @@ def join_in_turn(
 
 def patient_folder(path: Path, root: Path) -> str:
     """Returns the patient that a folder below the root names (patient001, p10001725); else ''."""
-    parts = path.parent.relative_to(root).parts
-    return next((part for part in reversed(parts) if _FOLDER.fullmatch(part)), "")
+    folders = folders_below(os.path.dirname(path), root)
+    return next((name for name in reversed(folders) if _FOLDER.fullmatch(name)), "")
 
 
 def ptbxl_name(name: str) -> str:

@@ -141,8 +141,8 @@ def _is_current(build: Path, wanted: Wanted, quiet: bool) -> bool:
     if not quiet:
         some = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
         print(
-            f"{len(others)} records are no longer those of {build}, though their files have the "
-            f"same sizes ({some})",
+            f"{len(others):,} records have other signals than when {build} was built, in files of "
+            f"the same sizes ({some}): they are built anew; that folder may be removed",
             file=sys.stderr,
         )
     return False
