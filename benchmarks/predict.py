@@ -48,7 +48,7 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     from resunet_lc_jax.measures.thresholds import Thresholds
     from resunet_lc_jax.runs import workdir
     from resunet_lc_jax.runs.open_run import OpenRun
-    from tfds_physionet.records import RecordError, find_records
+    from tfds_physionet.finding import find_records
 
     config = default.get_config()
     config.model.width, config.eval.batch_size, config.eval.windows = width, BATCH, "first"
@@ -57,11 +57,12 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     run = OpenRun(output, config, model, variables, 0, Thresholds.fixed())
 
     def call() -> None:
-        headers, errors = find_records(records, unique=False), list[RecordError]()
-        scored = predict.score_headers(run, headers, errors, "predicting")
-        decided = ((header, scores, run.thresholds.decide(scores)) for header, scores in scored)
+        found = find_records(records)
+        errors = predict.unreadable_folders(found)
+        scored = predict.score_found(run, found, errors, "predicting")
+        decided = ((record, scores, run.thresholds.decide(scores)) for record, scores in scored)
         with contextlib.redirect_stdout(io.StringIO()):
-            predict.write_predictions(decided, errors, records, output)
+            predict.write_predictions(decided, errors, output)
 
     return call
 

@@ -58,7 +58,7 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
     train_step = setup.compile_step()
     state = setup.first_state()
     total, per_epoch = setup.total_steps, setup.steps_per_epoch
-    say(*records.selection.notes, setup.describe(state))
+    say(*records.notes, setup.describe(state))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)

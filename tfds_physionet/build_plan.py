@@ -1,23 +1,34 @@
 """Decides, before a signal is written, which records go into which fold; makes their examples.
 
-`make_plan` reads every record once (labels, hash of the signal), skips those that can't be used,
-and assigns the folds. `make_example` turns one planned record into the builder's features.
+`make_plan` assigns the folds to records that `survey` has read; `make_example` turns one planned
+record into the builder's features.
 """
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfds_physionet.diagnoses import CLASS_NAMES, encode
-from tfds_physionet.folds import assign_folds, fold_report, group_records, read_ptbxl
-from tfds_physionet.pool import Map
-from tfds_physionet.records import RecordError, find_records, read_record
+from tfds_physionet.databases import without_patient_folders
+from tfds_physionet.diagnoses import decode, encode
+from tfds_physionet.errors import RecordError, of_record, printable
+from tfds_physionet.finding import FoundRecord
+from tfds_physionet.folds import assign_folds, fold_report, group_records, join_folds
+from tfds_physionet.patients import (
+    Person,
+    identify_patients,
+    join_in_turn,
+    ptbxl_name,
+    read_ptbxl,
+)
+from tfds_physionet.records import read_record
 from tfds_physionet.signals import prepare, signal_hash
+from tfds_physionet.survey import Sight, Survey
 
 NUM_FOLDS = 10
 
@@ -40,83 +51,106 @@ class Plan:
 
     Attributes:
         folds: The records of fold 1, 2, .. 10, in the order in which they are written.
-        skipped: The errors of those that can't be used.
-        report: Counts by fold, class and database (`folds.fold_report`).
+        skipped: (record, field, reason) of those that can't be used.
+        remarks: The same of those that are used all the same.
+        report: Counts by fold, class and database (`folds.fold_report`), and what is unknown.
     """
 
     folds: tuple[tuple[PlannedRecord, ...], ...]
-    skipped: tuple[RecordError, ...]
+    skipped: tuple[tuple[str, str, str], ...]
+    remarks: tuple[tuple[str, str, str], ...]
     report: dict
 
 
-@dataclass(frozen=True)
-class _Seen:
-    database: str
-    labels: np.ndarray
-    signal_hash: str
-
-
 def make_plan(
-    records: Path,
+    surveyed: Survey,
     *,
     patients: Path | None = None,
     published_folds: bool = False,
-    map_records: Map = map,
+    failed: Sequence[RecordError] = (),
 ) -> Plan:
-    """Reads all records below a folder and assigns them to ten folds.
+    """Assigns the records of a folder to ten folds.
 
-    The result depends on the records alone, not on their order or the number of workers.
+    The result depends on the usable records alone, not on their order or the number of workers.
 
     Args:
-        records: A folder with headers anywhere below it.
-        patients: PTB-XL's ptbxl_database.csv, which tells whose each HR record is; without it each
-            record counts as its own patient.
+        surveyed: The records.
+        patients: PTB-XL's ptbxl_database.csv, which tells whose its records are; see
+            `patients.identify_patients` for what is done without.
         published_folds: Whether PTB-XL's records keep the folds of that file.
-        map_records: How to map over the records.
+        failed: Errors of records that could be read, but not be written.
 
     Raises:
-        FileNotFoundError: The folder is not there or has no records.
-        ValueError: Fewer than ten records can be used, or a fold would be empty.
+        ValueError: Fewer than ten records can be used, a fold would be empty, or the file tells of
+            none of the records.
     """
     if published_folds and patients is None:
         raise ValueError("published folds are in PTB-XL's ptbxl_database.csv; give its path")
-    known = read_ptbxl(patients) if patients else {}
-    paths = find_records(records)
-    seen: list[tuple[Path, _Seen]] = []
-    skipped: list[RecordError] = []
-    for path, result in zip(paths, map_records(_see, paths), strict=True):
-        if isinstance(result, RecordError):
-            skipped.append(result)
+    failures = {error.path: error for error in failed}
+    seen: list[tuple[FoundRecord, Sight]] = []
+    skipped = [
+        (printable(error.path.relative_to(surveyed.found.root)), error.field, error.reason)
+        for error in surveyed.found.unreadable
+    ]
+    for record, sight in zip(surveyed.found.records, surveyed.seen, strict=True):
+        error = failures.get(record.path, sight)
+        if isinstance(error, RecordError):
+            skipped.append((record.name, error.field, error.reason))
         else:
-            seen.append((path, result))
+            seen.append((record, error))
+    root = printable(surveyed.found.root)
     if len(seen) < NUM_FOLDS:
-        reason = f"; {len(skipped)} were skipped, the first: {skipped[0]}" if skipped else ""
+        reason = "".join(f"; {len(skipped)} were skipped: {': '.join(s)}" for s in skipped[:1])
         raise ValueError(
-            f"{records}: {len(seen)} records can be used; ten folds need at least ten{reason}"
+            f"{root}: {len(seen)} records can be used; ten folds need at least ten{reason}"
         )
-    names = [path.stem for path, _ in seen]
-    patient_ids = [f"ptb-xl {known[name][0]}" if name in known else name for name in names]
-    hashes = [record.signal_hash for _, record in seen]
-    labels = np.stack([record.labels for _, record in seen])
-    databases = [record.database for _, record in seen]
+    names = [record.record_id for record, _ in seen]
+    databases = without_patient_folders([sight.database for _, sight in seen])
+    table = read_ptbxl(patients) if patients else {}
+    ecgs = [ptbxl_name(Path(record.name).name) for record, _ in seen]
+    if patients and not any(ecg in table for ecg in ecgs):
+        raise ValueError(
+            f"{patients}: none of its {len(table)} ECGs is among the records in {root}, which "
+            "would be named HR00001, 00001_hr or 00001_lr; give the right table, or none"
+        )
+    people = [
+        Person(
+            record_id=record.record_id,
+            name=Path(record.name).name,
+            database=database,
+            told=sight.patient,
+            age=sight.age,
+            sex=sight.sex,
+        )
+        for (record, sight), database in zip(seen, databases, strict=True)
+    ]
+    patient_ids, told = identify_patients(people, table)
+    _join_segments(seen, patient_ids)
+    hashes = [sight.signal_hash for _, sight in seen]
+    labels = np.stack([encode(sight.diagnoses) for _, sight in seen])
+    fixed = {name: table[ecg][1] for name, ecg in zip(names, ecgs, strict=True) if ecg in table}
     folds = assign_folds(
         names,
         labels,
         databases,
         group_records(patient_ids, hashes),
         num_folds=NUM_FOLDS,
-        fixed={name: known[name][1] for name in names if name in known} if published_folds else {},
+        fixed=fixed if published_folds else {},
     )
+    # Only then, so that what is guessed of some records moves none of the others.
+    patient_ids = join_in_turn(people, patient_ids, told)
+    groups = group_records(patient_ids, hashes)
+    folds = join_folds(folds, names, labels, databases, groups, num_folds=NUM_FOLDS)
     planned = [
         PlannedRecord(
-            path=path,
-            record_id=path.stem,
-            database=record.database,
-            diagnoses=tuple(np.array(CLASS_NAMES)[record.labels == 1].tolist()),
+            path=record.path,
+            record_id=record.record_id,
+            database=database,
+            diagnoses=sight.diagnoses,
             patient_id=patient,
-            signal_hash=record.signal_hash,
+            signal_hash=sight.signal_hash,
         )
-        for (path, record), patient in zip(seen, patient_ids, strict=True)
+        for (record, sight), database, patient in zip(seen, databases, patient_ids, strict=True)
     ]
     # Sources are mixed within a fold, in the order of a hash of the record's name.
     planned_folds = tuple(
@@ -126,11 +160,33 @@ def make_plan(
     for number, fold in enumerate(planned_folds, start=1):
         if not fold:
             raise ValueError(
-                f"{records}: nothing is left for fold {number} of {NUM_FOLDS}: {len(seen)} records "
+                f"{root}: nothing is left for fold {number} of {NUM_FOLDS}: {len(seen)} records "
                 "of too few patients or distinct signals; give more records"
             )
+    unknown = Counter(name for name, known in zip(databases, told, strict=True) if not known)
+    unread = [sight.unread_diagnoses for _, sight in seen if sight.unread_diagnoses]
     report = fold_report(folds, labels, databases, patient_ids, hashes, num_folds=NUM_FOLDS)
-    return Plan(planned_folds, tuple(skipped), report)
+    report |= {
+        "patients_unknown": dict(sorted(unknown.items())),
+        "without_diagnosis": int((~labels.any(axis=1)).sum()),
+        "unread_diagnoses": {
+            "records": len(unread),
+            "examples": dict(Counter(word for words in unread for word in words).most_common(20)),
+        },
+    }
+    remarks = tuple((r.name, "remark", text) for r, sight in seen for text in sight.remarks)
+    return Plan(planned_folds, tuple(skipped), remarks, report)
+
+
+def _join_segments(seen: Sequence[tuple[FoundRecord, Sight]], patient_ids: list[str]) -> None:
+    """Gives records that are segments of another one the patient of that one."""
+    rows = {record.name: row for row, (record, _) in enumerate(seen)}
+    for row, (record, sight) in enumerate(seen):
+        folder = record.name.rpartition("/")[0]
+        for name in sight.segments:
+            segment = rows.get(f"{folder}/{printable(name)}".removeprefix("/"))
+            if segment is not None:
+                patient_ids[segment] = patient_ids[row]
 
 
 def make_example(
@@ -140,17 +196,20 @@ def make_example(
     planned, sampling_rate, band_hz = task
     try:
         record = read_record(planned.path)
+        labels = encode(record.codes)
+        if decode(labels) != planned.diagnoses or signal_hash(record) != planned.signal_hash:
+            raise RecordError(planned.path, "record", "it changed while the data set was built")
         prepared = prepare(record, sampling_rate=sampling_rate, band_hz=band_hz)
-    except RecordError as error:
-        return error
+    except Exception as error:
+        return of_record(planned.path, error)
     return {
-        "record_id": record.record_id,
-        "database": record.database,
+        "record_id": planned.record_id,
+        "database": planned.database,
         "signal": prepared.signal,
         "lead_mean": prepared.lead_mean,
         "lead_std": prepared.lead_std,
         "lead_present": prepared.lead_present.astype(np.uint8),
-        "labels": encode(record.codes),
+        "labels": labels,
         "codes": ",".join(record.codes),
         "age": np.float32(record.age),
         "sex": record.sex,
@@ -160,21 +219,10 @@ def make_example(
     }
 
 
-def write_skipped(path: Path, skipped: Sequence[RecordError], records: Path) -> None:
-    """Lists skipped records as CSV: the file below `records`, what of it, and why."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["record", "field", "reason"])
-        for error in skipped:
-            writer.writerow([error.path.relative_to(records), error.field, error.reason])
-
-
-def _see(path: Path) -> _Seen | RecordError:
-    try:
-        record = read_record(path)
-        return _Seen(record.database, encode(record.codes), signal_hash(record))
-    except RecordError as error:
-        return error
+def write_listed(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Writes skipped.csv: the record's name below its folder, what of it, and why."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([("record", "field", "reason"), *rows])
 
 
 def _place(record: PlannedRecord) -> bytes:

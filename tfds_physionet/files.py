@@ -14,13 +14,15 @@ from typing import Any
 
 @contextlib.contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Makes a folder; removes it again if it is still empty in the end."""
+    """Makes a folder and those above it; removes of what it made what is empty in the end."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            folder.rmdir()
+            for path in missing:
+                path.rmdir()
 
 
 @contextlib.contextmanager
@@ -34,9 +36,12 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         BlockingIOError: Another process holds it and is not waited for; the message names it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        file = open(path, "a+")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(path, "a+")
+        except FileNotFoundError:  # another process took its unused folder away just now
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

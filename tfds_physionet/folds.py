@@ -4,15 +4,14 @@ Plain NumPy on identifiers and labels; reads no signals. The convention of the f
 for training, 9 for validation and 10 for test, which is the caller's to apply.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tfds_physionet.diagnoses import DIAGNOSES
+from tfds_physionet.patients import IN_TURN
 from tfds_physionet.stratification import stratify
 
 _MOST_SMALL_SOURCES = 50
@@ -117,6 +116,38 @@ def assign_folds(
     return folds
 
 
+def join_folds(
+    folds: np.ndarray,
+    record_ids: Sequence[str],
+    labels: np.ndarray,
+    databases: Sequence[str],
+    groups: Sequence[str],
+    *,
+    num_folds: int = 10,
+) -> np.ndarray:
+    """Brings each group that lies in several folds into one of them; all other records stay.
+
+    Args:
+      folds: [N] of `assign_folds`.
+      record_ids: As there, like the others.
+      labels: [N, K] 0/1.
+      databases: N source names.
+      groups: N group names.
+      num_folds: how many folds.
+    """
+    fold_of: dict[str, set[int]] = {}
+    for group, fold in zip(groups, folds.tolist(), strict=True):
+        fold_of.setdefault(group, set()).add(fold)
+    kept = {
+        record: int(fold)
+        for record, group, fold in zip(record_ids, groups, folds, strict=True)
+        if len(fold_of[group]) == 1
+    }
+    if len(kept) == len(folds):
+        return folds
+    return assign_folds(record_ids, labels, databases, groups, num_folds=num_folds, fixed=kept)
+
+
 def _sources(databases: np.ndarray, num_folds: int) -> np.ndarray:
     """Numbers the sources; many that are too small for a record in each fold count as one."""
     _, source, counts = np.unique(databases, return_inverse=True, return_counts=True)
@@ -138,36 +169,6 @@ def _fixed_folds(
                 raise ValueError(f"record {name!r}: fixed fold {fixed[name]} not in 1..{num_folds}")
             votes[number, fixed[name] - 1] += 1
     return np.where(votes.any(axis=1), votes.argmax(axis=1), -1)
-
-
-def read_ptbxl(path: str | Path) -> dict[str, tuple[str, int]]:
-    """Reads PTB-XL's ptbxl_database.csv.
-
-    Args:
-      path: the file; its columns ecg_id, patient_id and strat_fold are used.
-
-    Returns:
-      The Challenge's record name (HRnnnnn is ecg_id n) -> (patient_id, strat_fold).
-
-    Raises:
-      ValueError: a column is missing, or a value is not a number.
-    """
-    records = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = {"ecg_id", "patient_id", "strat_fold"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; is it PTB-XL's?")
-        for row in reader:
-            try:
-                # PTB-XL writes patient numbers as 15709.0.
-                ecg, patient, fold = (
-                    int(float(row[key])) for key in ("ecg_id", "patient_id", "strat_fold")
-                )
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-            records[f"HR{ecg:05d}"] = (str(patient), fold)
-    return records
 
 
 def fold_report(
@@ -223,13 +224,44 @@ def _counts(folds: np.ndarray, num_folds: int) -> list[int]:
     return np.bincount(folds, minlength=num_folds + 1)[1:].tolist()
 
 
+def report_notes(report: Mapping) -> list[str]:
+    """Returns what a user should know of the records of a `fold_report` (a sentence each).
+
+    Reports of earlier versions say nothing of it.
+    """
+    notes = []
+    unknown = report.get("patients_unknown", {})
+    if unknown:
+        guessed = ", ".join(name for name in unknown if name in IN_TURN)
+        notes.append(
+            f"patients unknown of {sum(unknown.values()):,} of {report['records']:,} records "
+            f"({', '.join(unknown)}): each counts as its own patient"
+            + (f", of {guessed} consecutive records of equal age and sex as one" * bool(guessed))
+        )
+    if unread := report.get("unread_diagnoses", {}).get("records"):
+        examples = list(report["unread_diagnoses"]["examples"])
+        notes.append(
+            f"{unread:,} records name diagnoses that are no SNOMED code: "
+            + ", ".join(examples[:8])
+            + ", ..." * (len(examples) > 8)
+        )
+    if bare := report.get("without_diagnosis"):
+        of_how_many = "all" if bare == report["records"] else f"{bare:,} of the"
+        notes.append(
+            f"{of_how_many} {report['records']:,} records have none of the {len(DIAGNOSES)} "
+            "diagnoses that are scored"
+        )
+    return notes
+
+
 def format_fold_report(report: Mapping) -> str:
     """Lays out a `fold_report` as a table: records per fold by source, shares in % by class."""
     num_folds = len(report["folds"])
     width = max(8, *(len(name) for name in report["databases"]))
+    of_patients = f" of {report['patients']} patients" * (not report.get("patients_unknown"))
     lines = [
-        f"{report['records']} records of {report['patients']} patients, "
-        f"{report['duplicates']} duplicate signals",
+        f"{report['records']} records{of_patients}, {report['duplicates']} duplicate signals",
+        *report_notes(report),
         f"{'fold':{width}} {'all':>7}" + "".join(f"{n:7d}" for n in range(1, num_folds + 1)),
     ]
     for name, counts in {"records": report["folds"], **report["databases"]}.items():

@@ -39,6 +39,7 @@ class RecordHeader:
         sex: 'male', 'female' or 'unknown'.
         patient: Whose record it is; '' where unknown.
         remarks: What a user should know though the record is used, one sentence each.
+        segments: Names of the records beside it of which it is made up, if it is.
     """
 
     record_id: str
@@ -54,6 +55,7 @@ class RecordHeader:
     sex: str = "unknown"
     patient: str = ""
     remarks: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def _parse_segments(
         sex=header.sex if known.sex == "unknown" else known.sex,
         patient=known.patient or header.patient,
         remarks=(*first.remarks, *header.remarks),
+        segments=tuple(dict.fromkeys(name for name, _ in segments if name != "~")),
     )
     return header, replace(storage, num_frames=total, segments=tuple(segments))
 

@@ -68,12 +68,16 @@ def map_ahead(
         yield waiting.popleft()[1].result()
 
 
+class WorkerDied(RuntimeError):
+    """The process that worked on an item ended."""
+
+
 @contextmanager
 def worker_pool(workers: int) -> Iterator[Map]:
     """Yields a map over worker processes, or the plain `map` where one worker is asked for.
 
-    Raises (on iteration):
-        RuntimeError: A worker died; what it said is on standard error.
+    What an item does to its worker (a segmentation fault, all the memory there is) does not stop
+    the others: where two workers have died of it, its result is a `WorkerDied`.
     """
     if workers <= 1:
         yield map
@@ -82,19 +86,39 @@ def worker_pool(workers: int) -> Iterator[Map]:
     idle: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
     for process in processes:
         idle.put(process)
+    ending = threading.Event()
     threads = ThreadPoolExecutor(workers)
 
+    def call(function: Callable[[Any], Any], item: Any) -> Any:
+        status = None
+        for _ in range(2):
+            process = idle.get()
+            try:
+                return _ask(process, function, item)
+            except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+                if ending.is_set():
+                    break
+                process.communicate()
+                status = process.returncode
+                process = _start()
+                processes.append(process)
+            finally:
+                idle.put(process)
+        return WorkerDied(f"the process that worked on it ended with status {status}")
+
     def ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        return map_ahead(threads, partial(_call, idle, function), items, ahead=3 * workers)
+        return map_ahead(threads, partial(call, function), items, ahead=3 * workers)
 
     try:
         yield ordered_map
     finally:
+        ending.set()
         threads.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()  # a thread that waits for its answer sees the end of file
         threads.shutdown()
         for process in processes:
+            process.kill()
             process.communicate()
 
 
@@ -112,19 +136,11 @@ def _start() -> subprocess.Popen:
     )
 
 
-def _call(
-    idle: "queue.SimpleQueue[subprocess.Popen]", function: Callable[[Any], Any], item: Any
-) -> Any:
-    process = idle.get()
+def _ask(process: subprocess.Popen, function: Callable[[Any], Any], item: Any) -> Any:
     assert process.stdin and process.stdout
-    try:
-        pickle.dump((function, item), process.stdin)
-        process.stdin.flush()
-        return pickle.load(process.stdout)
-    except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-        raise RuntimeError(f"a worker process died at {item!r}") from error
-    finally:
-        idle.put(process)
+    pickle.dump((function, item), process.stdin)
+    process.stdin.flush()
+    return pickle.load(process.stdout)
 
 
 def _work() -> None:

@@ -1,4 +1,4 @@
-"""Finds and reads records: header, diagnoses, and samples in ADC units.
+"""Reads records: header, diagnoses, and samples in ADC units.
 
 What the samples become afterwards (lead order, resampling) belongs to `signals`.
 """
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet import finding, resampling
+from tfds_physionet import resampling
 from tfds_physionet.errors import RecordError
 from tfds_physionet.headers import RecordHeader, Storage, parse_header
 from tfds_physionet.sixteen_bits import MISSING, fit
 from tfds_physionet.stored_leads import Leads, read_leads
 
 __all__ = ["MISSING", "EcgRecord", "RecordError", "RecordHeader"]
-__all__ += ["find_records", "read_header", "read_record"]
+__all__ += ["read_header", "read_record"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,23 +34,6 @@ class EcgRecord(RecordHeader):
     signal: np.ndarray
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
-
-
-def find_records(folder: Path | str, *, unique: bool = True) -> list[Path]:
-    """Returns the header files that `finding.find_records` finds, sorted by their path.
-
-    Raises:
-        FileNotFoundError: There is no such folder, or no header below it.
-        RecordError: Two headers bear the same record id, and `unique` is set.
-    """
-    headers = [found.path for found in finding.find_records(folder).records]
-    seen: dict[str, Path] = {}
-    for header in headers:
-        other = seen.setdefault(header.stem, header)
-        if unique and other is not header:
-            reason = f"{header.stem} is also the name of {other}; rename or remove one"
-            raise RecordError(header, "record id", reason)
-    return headers
 
 
 def read_header(path: Path | str, *, root: Path | None = None) -> RecordHeader:

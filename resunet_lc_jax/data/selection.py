@@ -162,7 +162,10 @@ def _without(
 
 def _by_lists(table: RecordTable, rules: SplitRules, notes: list[str]) -> dict[str, np.ndarray]:
     lists = rules.lists
-    names = {name: _read_list(path, f"config.data.{name}_list") for name, path in lists.items()}
+    ids = set(table.record_id.tolist())
+    names = {
+        name: _read_list(path, f"config.data.{name}_list", ids) for name, path in lists.items()
+    }
     for one, other in combinations(names, 2):
         if shared := names[one] & names[other]:
             raise ValueError(
@@ -191,8 +194,8 @@ def _by_lists(table: RecordTable, rules: SplitRules, notes: list[str]) -> dict[s
     return rows
 
 
-def _read_list(path: str, field: str) -> set[str]:
-    """The names in the column `record`; a folder or a suffix of a record's file is cut off."""
+def _read_list(path: str, field: str, ids: set[str]) -> set[str]:
+    """The names in the column `record`, without suffixes and folders that are no part of an id."""
     file_path = Path(path).expanduser()
     if not file_path.is_file():
         raise FileNotFoundError(f"{field} is {path}; there is no such file")
@@ -204,7 +207,8 @@ def _read_list(path: str, field: str) -> set[str]:
         reader.fieldnames = columns
         values = [Path((row["record"] or "").strip()) for row in reader]
     suffixes = (".hea", ".mat", ".dat")
-    names = {value.stem if value.suffix in suffixes else value.name for value in values} - {""}
+    whole = [value.with_suffix("") if value.suffix in suffixes else value for value in values]
+    names = {str(value) if str(value) in ids else value.name for value in whole} - {""}
     if not names:
         raise ValueError(f"{path}: no records are listed")
     return names

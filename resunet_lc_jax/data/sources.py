@@ -8,8 +8,9 @@ from typing import Self
 from resunet_lc_jax.data.selection import Selection, SplitRules, select
 from resunet_lc_jax.devices import hosts
 from tfds_physionet import simulate
+from tfds_physionet.building import PreparedDataset, prepare_dataset
+from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
-from tfds_physionet.prepare import PreparedDataset, fingerprint, prepare_dataset
 from tfds_physionet.records_table import read_table
 
 VARIANTS = {variant.name: variant for variant in Builder.BUILDER_CONFIGS}
@@ -47,11 +48,18 @@ class Records:
       folder: The build, with its TFRecord files, records.csv and source.json.
       sampling_rate: Of the signals, in Hz.
       selection: Which of them serve what.
+      about: What the user should know of the records themselves.
     """
 
     folder: Path
     sampling_rate: float
     selection: Selection
+    about: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the records and their selection."""
+        return self.about + self.selection.notes
 
     def selected(self, rules: SplitRules) -> Self:
         """The same records, chosen anew."""
@@ -64,27 +72,33 @@ def open_records(source: Source, rules: SplitRules) -> Records:
     Of several processes the first prepares, the others wait.
 
     Raises:
-      ValueError: Too few of the records can be used, or the selection does not fit.
+      ValueError: Too few of the records can be used, none has a diagnosis to learn, prepared data
+        were damaged, or the selection does not fit.
     """
     sampling_rate = VARIANTS[source.variant].sampling_rate
     if not hosts.is_main():
         hosts.wait("records")
-    folder = _prepare(source).builder_dir
+    prepared = _prepare(source)
     if hosts.is_main():
         hosts.wait("records")
-    return Records(folder, sampling_rate, select(read_table(folder / "records.csv"), rules))
+    table = read_table(prepared.builder_dir / "records.csv")
+    if not table.labels.any():
+        raise ValueError(
+            f"{source.records}: none of the {len(table.record_id):,} records has one of the "
+            f"{len(CLASS_NAMES)} diagnoses that are scored, so that nothing can be learned or "
+            "measured; see the lines '# Dx:' of the headers"
+        )
+    # Of simulated records each is a patient's own.
+    about = () if source.records == "simulated" else prepared.notes
+    return Records(prepared.builder_dir, sampling_rate, select(table, rules), about)
 
 
 def _prepare(source: Source) -> PreparedDataset:
-    """Each source has its own sub-folder of `data_dir`, named by a fingerprint of its records.
-
-    So two sources never mix, and one that has changed is prepared anew.
-    """
     data_dir = Path(source.data_dir or "~/tensorflow_datasets").expanduser()
+    name = None
     if source.records == "simulated":
         name = f"simulated_{source.simulated_count}_{source.simulated_seed}_v{simulate.VERSION}"
-        data_dir = data_dir / name
-        folder = data_dir / "records"
+        folder = data_dir / name / "records"
         if not folder.is_dir():
             with contextlib.suppress(FileExistsError):  # written by another run in the meantime
                 simulate.write_records(
@@ -93,16 +107,14 @@ def _prepare(source: Source) -> PreparedDataset:
                     seed=source.simulated_seed,
                     workers=source.workers,
                 )
-        found = None
     else:
         folder = Path(source.records).expanduser()
-        found = fingerprint(folder)
-        data_dir = data_dir / f"records_{found}"
     return prepare_dataset(
         folder,
         data_dir,
         config=source.variant,
+        name=name,
+        link=False,
         workers=source.workers,
         patients=Path(source.patients).expanduser() if source.patients else None,
-        known_fingerprint=found,
     )

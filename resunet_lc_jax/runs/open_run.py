@@ -64,7 +64,7 @@ class OpenRun:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its numbers must know of the records."""
-        return self.records.selection.notes if self.records else ()
+        return self.records.notes if self.records else ()
 
     @cached_property
     def windowing(self) -> Windowing:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from challenge_files import headers_below
 
 from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
-from tfds_physionet.records import find_records, read_record
+from tfds_physionet.records import read_record
 from tfds_physionet.signals import prepare, z_score
 
 torch = pytest.importorskip("torch")
@@ -41,7 +42,7 @@ def test_a_torch_save_file_is_imported_predicts_what_pytorch_does_and_comes_back
         f"--torch_checkpoint={tmp_path / 'given.pt'}",
         *(f"--config.{knob}" for knob in [*knobs, "compilation_cache=off"]),
     )
-    header = next(h for h in find_records(simulated_records) if "5000" in h.read_text())
+    header = next(h for h in headers_below(simulated_records) if "5000" in h.read_text())
     folder = tmp_path / "in"
     folder.mkdir()
     for path in (header, header.with_suffix(".mat")):

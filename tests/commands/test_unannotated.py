@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from challenge_files import headers_below
 
 from configs import default
 from resunet_lc_jax.data import stream
@@ -14,7 +15,7 @@ from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import ANNOTATED, CLASS_NAMES, DATABASES, decode, encode
-from tfds_physionet.records import find_records, read_record
+from tfds_physionet.records import read_record
 from tfds_physionet.simulate import write_records
 
 # Simulated sources, and the real ones whose gaps they get; the third gives every class.
@@ -28,7 +29,7 @@ def _hide(records: Path, folder: Path) -> dict[str, np.ndarray]:
       Each record's true labels.
     """
     truth = {}
-    for header in find_records(records):
+    for header in headers_below(records):
         record = read_record(header)
         truth[header.stem] = encode(record.codes)
         database = _AS.get(record.database, record.database)

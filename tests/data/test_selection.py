@@ -7,7 +7,7 @@ import pytest
 from record_tables import COUNT, choose, make_table, rules_of
 
 from resunet_lc_jax.data import stream
-from resunet_lc_jax.data.selection import Selection, Split
+from resunet_lc_jax.data.selection import Selection, Split, select
 from resunet_lc_jax.data.sources import Records
 from resunet_lc_jax.data.windows import Windowing
 
@@ -96,6 +96,18 @@ def test_lists_name_the_records_of_each_split(tmp_path: Path) -> None:
     assert _names(selection, "test") == {"R000", "R199"}
     assert _folds(selection.split("test")) == {1, 10}
     assert selection.notes == ()
+
+
+def test_a_list_may_name_records_by_their_paths_where_those_are_their_ids(tmp_path: Path) -> None:
+    names = ["a/1", "b/1", "a/2.5", "b/2.5", *make_table().record_id[4:]]
+    table = make_table(record_id=np.array(names))
+    train = _write(tmp_path / "train.csv", ["a/1.hea", "a/2.5", "other/R007"])
+    test = _write(tmp_path / "test.csv", ["b/1", "b/2.5.mat"])
+    validation = _write(tmp_path / "v.csv", ["R190"])
+    lists = {"train_list": train, "test_list": test, "validation_list": validation}
+    selection = select(table, rules_of(**lists))
+    assert _names(selection, "train") == {"a/1", "a/2.5", "R007"}
+    assert _names(selection, "test") == {"b/1", "b/2.5"}
 
 
 def test_without_a_validation_list_a_tenth_of_the_training_list_validates(tmp_path: Path) -> None:

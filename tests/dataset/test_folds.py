@@ -16,7 +16,7 @@ from tfds_physionet.folds import (
     fold_report,
     format_fold_report,
     group_records,
-    read_ptbxl,
+    join_folds,
 )
 
 KEYS = st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=1, max_size=40).map(
@@ -163,16 +163,46 @@ def test_a_record_that_occurs_twice_is_refused():
         assign_folds(**records)
 
 
-def test_ptbxl_table_gives_patient_and_fold_by_challenge_record_name(tmp_path):
-    path = tmp_path / "ptbxl_database.csv"
-    path.write_text("ecg_id,patient_id,age,strat_fold\n1,15709.0,56.0,3\n21837,8,,10\n")
-    assert read_ptbxl(path) == {"HR00001": ("15709", 3), "HR21837": ("8", 10)}
-    path.write_text("ecg_id,age\n1,56\n")
-    with pytest.raises(ValueError, match="no column patient_id, strat_fold"):
-        read_ptbxl(path)
-    path.write_text("ecg_id,patient_id,strat_fold\n1,x,3\n")
-    with pytest.raises(ValueError, match="ptbxl_database.csv, line 2"):
-        read_ptbxl(path)
+def test_a_group_that_lies_in_several_folds_is_brought_into_one_and_moves_no_other_record() -> None:
+    records = _random_set(8, 300, 10_000)
+    folds = assign_folds(**records)
+    groups = records["groups"].copy()
+    groups[:40] = [f"same {number // 4}" for number in range(40)]
+    joined = join_folds(folds, *(records[k] for k in ("record_ids", "labels", "databases")), groups)
+    assert all(len(set(joined[start : start + 4])) == 1 for start in range(0, 40, 4))
+    assert (joined[40:] == folds[40:]).all()
+    assert np.abs(np.bincount(joined, minlength=11)[1:] - 30).max() <= 4
+    assert join_folds(folds, *list(records.values())[:3], records["groups"]) is folds
+
+
+def test_thousands_of_folders_as_sources_take_no_longer_than_their_records_do(real) -> None:
+    record_ids, labels, _ = real
+    names = record_ids[:4000]
+    start = time.process_time()
+    folds = assign_folds(names, labels[:4000], [f"folder {name}" for name in names], names)
+    assert time.process_time() - start < 5  # 2,000 took 23 s
+    assert np.abs(np.bincount(folds)[1:] - 400).max() <= 20
+
+
+def test_uneven_given_folds_are_dealt_around_in_time_and_the_rest_stays_in_proportion(real) -> None:
+    record_ids, labels, databases = real
+    rows = np.random.default_rng(0).choice(len(labels), 12_000, replace=False)
+    shares = np.array([0.5, 0.1, *[0.05] * 8])
+    given = np.random.default_rng(1).choice(10, len(rows), p=shares) + 1
+    names = [record_ids[row] for row in rows]
+    fixed = {
+        n: int(f)
+        for n, f, row in zip(names, given, rows, strict=True)
+        if databases[row] == "ptb-xl"
+    }
+    start = time.process_time()
+    folds = assign_folds(names, labels[rows], databases[rows], names, fixed=fixed)
+    assert time.process_time() - start < 30  # 20,000 took more than 500 s
+    assert all(folds[names.index(name)] == fold for name, fold in list(fixed.items())[::50])
+    for source in ("georgia", "ningbo", "cpsc_2018"):
+        counts = np.bincount(folds[databases[rows] == source], minlength=11)[1:]
+        # What is given leaves fold 1 no room; the others share the rest of each source evenly.
+        assert counts[2:].max() - counts[2:].min() <= 0.15 * counts[2:].mean(), source
 
 
 def test_the_report_counts_records_patients_duplicates_and_shares():
@@ -189,3 +219,6 @@ def test_the_report_counts_records_patients_duplicates_and_shares():
     assert json.loads(json.dumps(report)) == report
     table = format_fold_report(report)
     assert "4 records of 3 patients, 1 duplicate signals" in table and "66.67%" in table
+    told = format_fold_report(report | {"patients_unknown": {"b": 2}, "without_diagnosis": 4})
+    assert "4 records, 1 duplicate signals\npatients unknown of 2 of 4 records (b)" in told
+    assert "all 4 records have none of the 26 diagnoses that are scored" in told

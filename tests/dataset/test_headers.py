@@ -187,7 +187,8 @@ def test_headers_in_capitals_and_names_with_dots_are_read(tmp_path):
 def test_the_source_is_told_by_folders_below_the_given_one(tmp_path):
     path = write_wfdb(tmp_path / "georgia" / "mine" / "g1")
     assert read_header(path).database == "georgia"
-    assert read_header(path, root=tmp_path / "georgia" / "mine").database == "mine"
+    assert read_header(path, root=tmp_path / "georgia" / "mine").database == "unknown"
+    assert read_header(path, root=tmp_path / "georgia").database == "mine"
     assert read_record(path, root=tmp_path).database == "georgia"
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from challenge_files import write_challenge, write_record
+from challenge_files import headers_below, write_challenge, write_record
 
+from tfds_physionet.building import CONFIGS, prepare_dataset
 from tfds_physionet.diagnoses import encode
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
-from tfds_physionet.prepare import CONFIGS, prepare_dataset
-from tfds_physionet.records import find_records, read_record
+from tfds_physionet.records import read_record
 from tfds_physionet.signals import prepare
 
 FOLDS = [f"fold_{number}" for number in range(1, 11)]
@@ -49,7 +49,7 @@ def test_examples_are_the_prepared_records(records, tmp_path, config):
     examples = _read(tmp_path, config)
     assert len(examples) == 15
     rate = float(config.split("hz")[0])
-    for path in find_records(records):
+    for path in headers_below(records):
         record, example = read_record(path), examples[path.stem]
         prepared = prepare(
             record, sampling_rate=rate, band_hz=(1.0, 47.0) if "1-47" in config else None
@@ -80,7 +80,7 @@ def test_unknown_ages_and_missing_diagnoses_are_stored_as_such(tmp_path):
 
 def test_all_real_records_are_built(physionet2021, tmp_path):
     prepared = prepare_dataset(physionet2021, tmp_path, workers=2, progress=False)
-    count = len(find_records(physionet2021))
+    count = len(headers_below(physionet2021))
     assert (prepared.num_records, prepared.num_skipped) == (count, 0)
     examples = _read(tmp_path, "500hz")
     assert len(examples) == count

@@ -1,14 +1,10 @@
 import csv
-import functools
-import http.server
-import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +12,16 @@ import pytest
 from challenge_files import write_challenge, write_record
 
 from tfds_physionet.build_plan import make_plan
-from tfds_physionet.download import DownloadError, download
-from tfds_physionet.prepare import fingerprint, main, prepare_dataset
+from tfds_physionet.building import prepare_dataset
+from tfds_physionet.prepare import main
+from tfds_physionet.source_files import examine
+from tfds_physionet.survey import survey
 
 SIGNAL = np.random.default_rng(7).normal(0, 100, (12, 500)).astype(np.int16)
+
+
+def _fingerprint(records):
+    return examine(records).fingerprint
 
 
 def _files(folder):
@@ -34,15 +36,15 @@ def test_fingerprint_depends_on_the_records_and_not_on_where_they_lie(tmp_path):
     records = write_challenge(tmp_path / "a", 12)
     shutil.copytree(records, tmp_path / "b" / "c")
     (tmp_path / "b" / "c" / "notes.txt").write_text("not a record")
-    first = fingerprint(records)
-    assert fingerprint(tmp_path / "b" / "c") == first and len(first) == 16
+    first = _fingerprint(records)
+    assert _fingerprint(tmp_path / "b" / "c") == first and len(first) == 16
     header = next(records.rglob("*.hea"))
     header.write_text(header.read_text().replace("#Age: 60", "#Age: 61"))
-    second = fingerprint(records)
+    second = _fingerprint(records)
     header.rename(header.with_stem("E99999"))
-    third = fingerprint(records)
+    third = _fingerprint(records)
     next(records.rglob("*.mat")).write_bytes(b"")
-    assert len({first, second, third, fingerprint(records)}) == 4
+    assert len({first, second, third, _fingerprint(records)}) == 4
 
 
 def test_the_build_is_the_same_whatever_the_number_of_workers(tmp_path):
@@ -65,22 +67,11 @@ def test_bad_records_are_skipped_counted_and_listed_with_their_reasons(tmp_path)
     with open(prepared.skipped_path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["record"], row["field"]) for row in rows] == [
-        ("odd/X1.mat", "signal file"),
-        ("odd/X2.hea", "leads"),
+        ("odd/X1", "signal file"),
+        ("odd/X2", "leads"),
     ]
-    assert "No such file" in rows[0]["reason"] and "RESP" in rows[1]["reason"]
-
-
-def test_a_finished_build_is_found_again_and_another_source_is_refused(tmp_path):
-    records = write_challenge(tmp_path / "records", 10)
-    data = tmp_path / "data"
-    first = prepare_dataset(records, data, workers=1, progress=False)
-    stamp = (first.builder_dir / "dataset_info.json").stat().st_mtime_ns
-    assert prepare_dataset(records, data, workers=1, progress=False) == first
-    assert (first.builder_dir / "dataset_info.json").stat().st_mtime_ns == stamp
-    write_record(records, "X1", SIGNAL)
-    with pytest.raises(ValueError, match="built from something else.*another data_dir"):
-        prepare_dataset(records, data, workers=1, progress=False)
+    assert "X1.mat: can't be read (No such file" in rows[0]["reason"]
+    assert "RESP" in rows[1]["reason"]
 
 
 @pytest.mark.parametrize("count, duplicates", [(9, 0), (0, 20)])
@@ -102,37 +93,23 @@ def test_duplicates_and_patients_stay_in_one_fold(tmp_path):
     patients = tmp_path / "ptbxl_database.csv"
     rows = [f"{number + 1},{15709.0 + number // 3},{number + 1}" for number in range(6)]
     patients.write_text("\n".join(["ecg_id,patient_id,strat_fold", *rows]) + "\n")
-    folds = make_plan(records, patients=patients).folds
+    folds = make_plan(survey(records), patients=patients).folds
     where = {record.record_id: fold for fold, part in enumerate(folds, 1) for record in part}
     assert len(where) == 42
     assert len({where[f"X{number}"] for number in range(6)}) == 1
     assert where["HR00001"] == where["HR00002"] == where["HR00003"]
     assert where["HR00004"] == where["HR00005"] == where["HR00006"]
-    published = make_plan(records, patients=patients, published_folds=True).folds
+    published = make_plan(survey(records), patients=patients, published_folds=True).folds
     assert {"HR00001", "HR00004"} <= {r.record_id for f in (1, 4) for r in published[f - 1]}
 
 
 def test_sources_are_mixed_within_a_fold(tmp_path):
-    plan = make_plan(write_challenge(tmp_path, 100))
+    plan = make_plan(survey(write_challenge(tmp_path, 100)))
     names = [[record.record_id for record in fold] for fold in plan.folds]
     assert all(fold != sorted(fold) for fold in names)
     shutil.move(tmp_path / "training" / "ptb", tmp_path / "training" / "aaa")
-    moved = make_plan(tmp_path)
+    moved = make_plan(survey(tmp_path))
     assert [[record.record_id for record in fold] for fold in moved.folds] == names
-
-
-def test_a_finished_build_that_was_never_moved_into_place_is_built_anew(tmp_path):
-    other = write_challenge(tmp_path / "other", 10, seed=1)
-    data = tmp_path / "data"
-    prepare_dataset(other, data, workers=1, progress=False)
-    (data / ".physionet2021-500hz.building").mkdir()
-    (data / "physionet2021").rename(data / ".physionet2021-500hz.building" / "physionet2021")
-    records = write_challenge(tmp_path / "records", 12)
-    prepared = prepare_dataset(records, data, workers=1, progress=False)
-    info = json.loads((prepared.builder_dir / "dataset_info.json").read_text())
-    lengths = [int(n) for split in info["splits"] for n in split["shardLengths"]]
-    assert sum(lengths) == prepared.num_records == 12
-    assert [path.name for path in data.iterdir()] == ["physionet2021"]
 
 
 def _start(*arguments):
@@ -179,26 +156,9 @@ def test_a_stopped_build_leaves_no_worker_and_nothing_half_built(tmp_path, how):
     if how != signal.SIGKILL:
         assert not data.exists()
         return
-    prepare_dataset(records, data, workers=1, progress=False)  # not hindered by what was left
-    assert [path.name for path in data.iterdir()] == ["physionet2021"]
-
-
-def test_two_processes_build_once(tmp_path):
-    records = write_challenge(tmp_path / "records", 12)
-    data = tmp_path / "data"
-    results = []
-    threads = [
-        threading.Thread(
-            target=lambda: results.append(prepare_dataset(records, data, workers=1, progress=False))
-        )
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 2 and results[0] == results[1]
-    assert [path.name for path in data.iterdir()] == ["physionet2021"]
+    prepared = prepare_dataset(records, data, workers=1, progress=False)  # not hindered by that
+    assert sorted(data.iterdir()) == [data / "physionet2021", prepared.data_dir]
+    assert [path.name for path in prepared.data_dir.iterdir()] == ["physionet2021"]
 
 
 def test_the_command_tells_what_it_did_and_what_is_wrong(tmp_path, capsys):
@@ -214,67 +174,13 @@ def test_the_command_tells_what_it_did_and_what_is_wrong(tmp_path, capsys):
         assert stopped.value.code == 2
 
 
-class _Server(http.server.SimpleHTTPRequestHandler):
-    """Serves files; fails on the first request of each name in `flaky`; notes what was asked."""
-
-    flaky: set[str] = set()
-    asked: list[str] = []
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        if self.path in self.flaky:
-            self.flaky.discard(self.path)
-            self.send_error(503)
-            return
-        super().do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def mirror(tmp_path):
-    """A local copy of a small Challenge, with its list of checksums, over HTTP."""
-    root = write_challenge(tmp_path / "server", 10)
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    lines = [f"{sha256(p.read_bytes()).hexdigest()}  {p.relative_to(root)}" for p in files]
-    (root / "SHA256SUMS.txt").write_text("\n".join([*lines, f"{'0' * 64} LICENSE.txt"]) + "\n")
-    handler = functools.partial(_Server, directory=str(root))
-    _Server.asked.clear()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield root, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_download_fetches_checks_and_resumes(tmp_path, mirror):
-    root, address = mirror
-    records = tmp_path / "records"
-    header = next(iter(root.rglob("*.hea")))
-    _Server.flaky.add("/" + header.relative_to(root).as_posix())
-    download(records, address=address, pause_s=0, progress=False)
-    expected = {name: data for name, data in _files(root).items() if name != "SHA256SUMS.txt"}
-    assert _files(records) == expected
-    lost = records / header.relative_to(root)
-    lost.unlink()
-    _Server.asked.clear()
-    download(records, address=address, pause_s=0, progress=False)
-    assert _Server.asked == ["/SHA256SUMS.txt", "/" + header.relative_to(root).as_posix()]
-    assert _files(records) == expected
-
-
-def test_a_download_that_is_not_what_the_list_says_is_refused(tmp_path, mirror):
-    root, address = mirror
-    signal_file = next(iter(root.rglob("*.mat")))
-    signal_file.write_bytes(b"\0" * 100)
-    with pytest.raises(DownloadError, match=f"{signal_file.name}: its SHA-256 is not"):
-        download(tmp_path / "records", address=address, pause_s=0, progress=False)
-    assert signal_file.name not in {Path(name).name for name in _files(tmp_path / "records")}
-
-
-def test_the_command_downloads_and_builds(tmp_path, mirror):
-    _, address = mirror
-    data = tmp_path / "data"
-    assert main(["--download", f"--data_dir={data}", f"--address={address}", "--workers=1"]) == 0
-    info = json.loads((data / "physionet2021" / "500hz" / "1.0.0" / "source.json").read_text())
-    assert info["records"] == 10
+def test_a_reader_who_has_seen_enough_ends_nothing(tmp_path):
+    records = write_challenge(tmp_path / "records", 10)
+    command = [sys.executable, "-m", "tfds_physionet.prepare", f"--records={records}"]
+    command += [f"--data_dir={tmp_path / 'data'}", "--config=all", "--workers=1"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert done.returncode == 0 and "error" not in done.stderr, done.stderr
+    assert len(list((tmp_path / "data" / "physionet2021").glob("*/1.0.0/records.csv"))) == 4

@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 from challenge_files import write_challenge
 
-from tfds_physionet.prepare import prepare_dataset
+from tfds_physionet.building import prepare_dataset
 from tfds_physionet.records_table import read_table
 from tfds_physionet.shards import RecordReader
 

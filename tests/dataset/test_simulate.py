@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import scipy.io
 import wfdb
+from challenge_files import headers_below
 
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES, encode
-from tfds_physionet.records import find_records, read_record
+from tfds_physionet.records import read_record
 from tfds_physionet.simulate import simulate_record, write_records
 
 
@@ -34,7 +35,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_wfdb_reads_the_files_and_finds_checksums_and_first_values_right(written: Path) -> None:
-    for header in find_records(written):
+    for header in headers_below(written):
         record = wfdb.rdrecord(str(header.with_suffix("")), physical=False)
         # The Challenge writes the 16 bits with a sign, wfdb computes them without.
         assert [value % 65536 for value in record.checksum] == record.calc_checksum()
@@ -57,8 +58,8 @@ def test_headers_have_the_lines_of_real_ones(written: Path, physionet2021: Path)
         return [first, *leads, *(line.split(":")[0] for line in words[13:])]
 
     for ours, theirs in (("simulated_a", "ningbo"), ("simulated_b", "cpsc_2018")):
-        real = next(path for path in find_records(physionet2021) if theirs in str(path))
-        assert shape(find_records(written / "training" / ours)[0]) == shape(real)
+        real = next(path for path in headers_below(physionet2021) if theirs in str(path))
+        assert shape(headers_below(written / "training" / ours)[0]) == shape(real)
 
 
 def test_records_files_list_each_folders_records_by_source(written: Path) -> None:
@@ -99,7 +100,7 @@ def test_another_seed_gives_other_records() -> None:
 
 
 def test_einthovens_and_goldbergers_laws_hold_in_the_written_integers(written: Path) -> None:
-    for header in find_records(written):
+    for header in headers_below(written):
         one, two, three, avr, avl, avf = read_record(header).signal[:6].astype(int)
         assert np.array_equal(three, two - one)
         assert np.abs(avr + (one + two) / 2).max() <= 0.5  # rounding to whole ADC units
@@ -171,7 +172,7 @@ def test_command_line_writes_records_and_refuses_bad_counts_with_status_2(tmp_pa
 
     folder = tmp_path / "records"
     assert run("--count=4", f"--output={folder}", "--seed=7").returncode == 0
-    assert len(find_records(folder)) == 4
+    assert len(headers_below(folder)) == 4
     refused = run("--count=0", f"--output={tmp_path / 'other'}")
     assert refused.returncode == 2
     assert "count is 0" in refused.stderr
@@ -197,7 +198,7 @@ def test_an_interrupted_run_leaves_no_worker_and_nothing_that_the_next_does_not_
         time.sleep(1)
         assert len(list(tmp_path.rglob("*.mat"))) == before
         write_records(folder, count=3, progress=False)
-        assert list(tmp_path.iterdir()) == [folder] and len(find_records(folder)) == 3
+        assert list(tmp_path.iterdir()) == [folder] and len(headers_below(folder)) == 3
     else:
         assert process.returncode == 128 + stop
         assert list(tmp_path.iterdir()) == []
@@ -210,4 +211,4 @@ def test_two_processes_that_write_one_folder_write_it_once(tmp_path: Path) -> No
     errors = [process.communicate(timeout=60)[1] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 2]
     assert any("exists; give another folder" in error for error in errors)
-    assert list(tmp_path.iterdir()) == [folder] and len(find_records(folder)) == 30
+    assert list(tmp_path.iterdir()) == [folder] and len(headers_below(folder)) == 30

@@ -3,13 +3,16 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_physionet.diagnoses import NUM_CLASSES
+from tfds_physionet.errors import of_record
+from tfds_physionet.shards import records_in
 
 # The plan reads signals and so needs SciPy: imported where it is used, to keep the package's
 # import short.
@@ -27,11 +30,15 @@ class Physionet2021Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.ShardBasedBuilder):
     """Builds physionet2021 from a folder of records (TFDS's manual_dir).
 
-    `tfds_physionet.prepare` sets the last two attributes to build on all cores.
+    `tfds_physionet.building` sets the other attributes: to build on all cores, to go on where a
+    build was killed, and to go on past records that can't be written.
 
     Attributes:
-        plan: A `tfds_physionet.plan.Plan` made beforehand, or None.
+        plan: A `tfds_physionet.build_plan.Plan` made beforehand, or None.
         map_records: How to map over the records.
+        finished: A folder with shards that are whole already; they are moved from there.
+        failed: Takes the errors of the records that can't be written; without it the first ends
+            the build.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -54,6 +61,8 @@ class Builder(tfds.core.ShardBasedBuilder):
 
     plan: Any = None
     map_records: Callable = staticmethod(map)
+    finished: Path | None = None
+    failed: list | None = None
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Describes the features; README.md tells what each is."""
@@ -87,27 +96,91 @@ class Builder(tfds.core.ShardBasedBuilder):
     ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
         """Returns for each fold what yields the examples of its shards, one after another."""
         from tfds_physionet import build_plan as planning
+        from tfds_physionet.survey import survey
 
-        plan = self.plan or planning.make_plan(dl_manager.manual_dir, map_records=self.map_records)
+        plan = self.plan
+        if plan is None:
+            folder = Path(dl_manager.manual_dir)
+            plan = planning.make_plan(survey(folder, map_records=self.map_records))
+        shards: dict[str, list[Callable[[], Iterator]]] = {}
+        waiting = []
+        for number, fold in enumerate(plan.folds, start=1):
+            split = f"fold_{number}"
+            count = -(-len(fold) // _RECORDS_PER_SHARD)
+            template = self._get_filename_template(split_name=split)
+            shards[split] = []
+            for shard, rows in enumerate(np.array_split(np.arange(len(fold)), count)):
+                name = template.sharded_filepath(shard_index=shard, num_shards=count).name
+                if self.finished and _holds(self.finished / name, len(rows)):
+                    # Counted, and not looked at: the file is there.
+                    shards[split].append(functools.partial(iter, [("", None)] * len(rows)))
+                else:
+                    waiting += [fold[row] for row in rows]
+                    shards[split].append(functools.partial(self._examples, len(rows)))
         config = self.builder_config
-        tasks = [
-            (record, config.sampling_rate, config.band_hz)
-            for record in itertools.chain.from_iterable(plan.folds)
-        ]
+        tasks = [(record, config.sampling_rate, config.band_hz) for record in waiting]
         # TFDS writes the shards in this order, so that one stream serves them all and the workers
         # are never idle between two.
-        stream = self._examples(iter(self.map_records(planning.make_example, tasks)))
-        shards = {}
-        for number, fold in enumerate(plan.folds, start=1):
-            count = -(-len(fold) // _RECORDS_PER_SHARD)
-            sizes = [len(part) for part in np.array_split(np.arange(len(fold)), count)]
-            shards[f"fold_{number}"] = [
-                functools.partial(itertools.islice, stream, size) for size in sizes
-            ]
+        self._stream = zip(waiting, self.map_records(planning.make_example, tasks), strict=True)
         return shards
 
-    def _examples(self, stream: Iterator) -> Iterator[tuple[str, dict[str, Any]]]:
-        for example in stream:
-            if isinstance(example, ValueError):
-                raise example  # it was fine when the plan was made
-            yield example["record_id"], example
+    def _examples(self, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields the next of the stream, but for the records that can't be written."""
+        for record, example in itertools.islice(self._stream, count):
+            if not isinstance(example, Exception):
+                yield example["record_id"], example
+            elif self.failed is None:
+                raise example
+            else:
+                self.failed.append(of_record(record.path, example))
+
+    def _example_writer(self) -> tfds.core.ExampleWriter:
+        """Writes shards whole or not at all, and takes those that are there."""
+        return _ShardWriter(self.info.file_format, self.finished)
+
+
+def _holds(path: Path, count: int) -> bool:
+    """Returns whether a file is there with so many records: one lacks those that failed."""
+    return path.is_file() and sum(1 for _ in records_in(path)) == count
+
+
+class _ShardWriter(tfds.core.ExampleWriter):
+    def __init__(self, file_format: Any, finished: Path | None) -> None:
+        super().__init__(file_format)
+        self._finished = finished
+
+    def write(self, path: Any, examples: Iterable) -> None:
+        import tensorflow as tf
+
+        whole = Path(path)
+        if self._finished and (self._finished / whole.name).is_file():
+            (self._finished / whole.name).replace(whole)
+            return
+        beside = whole.with_name(f"{whole.name}.part")
+        try:
+            super().write(str(beside), ((key, _ordered(example)) for key, example in examples))
+            beside.replace(whole)
+        except tf.errors.OpError as error:
+            raise OSError(f"{whole.name} can't be written ({error.message})") from error
+
+
+def _ordered(example: bytes) -> bytes:
+    """Puts the features of a serialised tf.train.Example in order, which else varies by process."""
+    entries = []
+    start = first = _length(example, 1)[1]
+    while start < len(example):
+        length, begin = _length(example, start + 1)
+        entries.append(example[start : begin + length])
+        start = begin + length
+    return b"".join([example[:first], *sorted(entries)])
+
+
+def _length(data: bytes, place: int) -> tuple[int, int]:
+    """Returns protobuf's length (7 bits a byte, the lowest first) at a place, and where it ends."""
+    length = shift = 0
+    while True:
+        byte = data[place]
+        length |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return length, place

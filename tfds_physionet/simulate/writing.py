@@ -73,6 +73,11 @@ def write_records(
             ):
                 for written in run(_write_chunk, tasks):
                     if isinstance(written, OSError):
+                        raise OSError(
+                            f"{folder}: the records can't be written ({written.strerror}); make "
+                            "room, or choose another folder"
+                        ) from written
+                    if isinstance(written, Exception):
                         raise written
                     bar.update(written)
             beside.rename(folder)
