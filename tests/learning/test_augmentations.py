@@ -30,7 +30,7 @@ def _batch(size: int = 8) -> dict:
     batch["signal"][:, 3] = steps.MISSING  # an absent lead
     batch["lead_present"][:, 3] = False
     batch["annotated"] = np.random.default_rng(0).random((size, 26)) < 0.8
-    return jax.tree.map(np.array, dict(steps.normalise(batch)))
+    return dict(steps.normalise(batch))
 
 
 def _change(name: str, batch: dict, seed: int = 0) -> dict:
