@@ -50,7 +50,7 @@ class Normalised(NamedTuple):
         return leaky_relu(_affine(self.values, self.scale, self.shift, self.values.dtype))
 
 
-Features = Float[Array, "B L T _"] | Normalised
+Features = Float[Array, "B L _ _"] | Normalised
 """What stages take and give, [B, L, T, C]; several lie side by side along C."""
 
 
