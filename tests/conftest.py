@@ -19,9 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from jaxtyping import install_import_hook
 
 if TYPE_CHECKING:
     from resunet_lc_jax.data.sources import Records
+
+# In these wings every call's arguments and results are checked against their annotations, a letter
+# of a shape being one number in all of a call's arrays.
+_CHECKED = install_import_hook(
+    ["resunet_lc_jax.models", "resunet_lc_jax.learning"], "beartype.beartype"
+)
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _REFERENCE = _REPOSITORY.parent / "shared"

@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Bool, Int, Key
 
 from resunet_lc_jax.learning.steps import Batch
 
-RowChange = Callable[[jax.Array, Batch], Batch]
+RowChange = Callable[[Key[Array, ""], Batch], Batch]
 
 # Breathing moves the baseline at 0.2 to 0.4 Hz; electrodes and bodies more slowly.
 _WANDER_HZ = (0.05, 0.5)
 
 
-def change_rows(key: jax.Array, batch: Batch, *, changes: Sequence[RowChange | None]) -> Batch:
+def change_rows(key: Key[Array, ""], batch: Batch, *, changes: Sequence[RowChange | None]) -> Batch:
     """Applies the changes, one after the other, to each row with keys of its own.
 
     Args:
@@ -29,7 +30,7 @@ def change_rows(key: jax.Array, batch: Batch, *, changes: Sequence[RowChange | N
       changes: In order; None leaves a place free, so that the others keep their keys.
     """
 
-    def change(index: jax.Array, row: Batch) -> Batch:
+    def change(index: Int[Array, ""], row: Batch) -> Batch:
         row_key = jax.random.fold_in(key, index)
         for number, function in enumerate(changes):
             if function is not None:
@@ -39,25 +40,27 @@ def change_rows(key: jax.Array, batch: Batch, *, changes: Sequence[RowChange | N
     return jax.vmap(change)(batch["index"], dict(batch))
 
 
-def time_shift(key: jax.Array, row: Batch, *, samples: int) -> Batch:
+def time_shift(key: Key[Array, ""], row: Batch, *, samples: int) -> Batch:
     """Moves all leads together by up to `samples`, earlier or later; what leaves is lost."""
     shift = jax.random.randint(key, (), -samples, samples + 1)
 
-    def move(values: jax.Array) -> jax.Array:
+    def move(values: Array) -> Array:
         padded = jnp.pad(values, ((0, 0), (samples, samples)))
         return lax.dynamic_slice_in_dim(padded, samples - shift, values.shape[1], axis=1)
 
     return {**row, "signal": move(row["signal"]), "known": move(row["known"])}
 
 
-def amplitude_scaling(key: jax.Array, row: Batch, *, spread: float) -> Batch:
+def amplitude_scaling(key: Key[Array, ""], row: Batch, *, spread: float) -> Batch:
     """Multiplies all leads by one factor from 1 - spread to 1 + spread."""
     signal = row["signal"]
     factor = jax.random.uniform(key, (), signal.dtype, 1 - spread, 1 + spread)
     return {**row, "signal": signal * factor}
 
 
-def baseline_wander(key: jax.Array, row: Batch, *, amplitude: float, sampling_rate: float) -> Batch:
+def baseline_wander(
+    key: Key[Array, ""], row: Batch, *, amplitude: float, sampling_rate: float
+) -> Batch:
     """Adds one slow sine to all leads, each with its own amplitude and sign.
 
     Args:
@@ -77,26 +80,26 @@ def baseline_wander(key: jax.Array, row: Batch, *, amplitude: float, sampling_ra
     return {**row, "signal": jnp.where(row["known"], signal + wander, 0)}
 
 
-def gaussian_noise(key: jax.Array, row: Batch, *, std: float) -> Batch:
+def gaussian_noise(key: Key[Array, ""], row: Batch, *, std: float) -> Batch:
     """Adds white noise; std in standard deviations of the signal."""
     signal = row["signal"]
     noise = std * jax.random.normal(key, signal.shape, signal.dtype)
     return {**row, "signal": jnp.where(row["known"], signal + noise, 0)}
 
 
-def random_lead_set(key: jax.Array, row: Batch, *, sets: np.ndarray) -> Batch:
+def random_lead_set(key: Key[Array, ""], row: Batch, *, sets: Bool[np.ndarray, "S L"]) -> Batch:
     """Keeps one of the sets [S, L] bool of leads, each as likely."""
     chosen = jax.random.randint(key, (), 0, len(sets))
     return _keep_leads(row, jnp.asarray(sets)[chosen])
 
 
-def lead_dropping(key: jax.Array, row: Batch, *, rate: float) -> Batch:
+def lead_dropping(key: Key[Array, ""], row: Batch, *, rate: float) -> Batch:
     """Drops each lead with this probability; none where all that there are would go."""
     kept = jax.random.bernoulli(key, 1 - rate, row["lead_present"].shape)
     return _keep_leads(row, kept | ~(kept & row["lead_present"]).any())
 
 
-def _keep_leads(row: Batch, kept: jax.Array) -> Batch:
+def _keep_leads(row: Batch, kept: Bool[Array, " L"]) -> Batch:
     """Leaves out the leads where kept [L] is False, as if the record had never had them."""
     return {
         **row,
@@ -106,7 +109,7 @@ def _keep_leads(row: Batch, kept: jax.Array) -> Batch:
     }
 
 
-def mixup(key: jax.Array, batch: Batch, *, alpha: float) -> Batch:
+def mixup(key: Key[Array, ""], batch: Batch, *, alpha: float) -> Batch:
     """Mixes each row with its neighbour: rows 2i and 2i + 1 of the global batch are a pair.
 
     Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018. The order of a batch is
@@ -132,18 +135,18 @@ def mixup(key: jax.Array, batch: Batch, *, alpha: float) -> Batch:
             "choose a config.train.batch_size that leaves each device an even number"
         )
 
-    def partner(values: jax.Array) -> jax.Array:
+    def partner(values: Array) -> Array:
         return values.reshape(rows // 2, 2, *values.shape[1:])[:, ::-1].reshape(values.shape)
 
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["index"])
     drawn = jax.vmap(lambda k: jax.random.beta(k, alpha, alpha, dtype=batch["signal"].dtype))(keys)
     weight = jnp.maximum(drawn, 1 - drawn)
 
-    def mixed(values: jax.Array) -> jax.Array:
+    def mixed(values: Array) -> Array:
         w = weight.reshape(-1, *[1] * (values.ndim - 1))
         return w * values + (1 - w) * partner(values)
 
-    def either(values: jax.Array) -> jax.Array:
+    def either(values: Array) -> Array:
         return values | partner(values)
 
     return {

@@ -6,17 +6,22 @@ however it is split over devices; a weight of 0 makes that logit's gradient exac
 a class that a source never annotates is left out.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, nn
+from jaxtyping import Array, Float, Shaped
 
 from tfds_physionet.diagnoses import REWARDS
 
+_PerClass = Float[Array | np.ndarray, " K"]
+_Scalar = Float[Array, ""]
+
 
 def masked_mean(
-    terms: jax.Array, mask: jax.Array | None = None, weights: jax.Array | None = None
-) -> jax.Array:
+    terms: Float[Array, "B K"],
+    mask: Float[Array, " B"] | None = None,
+    weights: Shaped[Array, "B K"] | None = None,
+) -> _Scalar:
     """Mean of terms [B, K] over classes and the examples with mask 1.
 
     Args:
@@ -35,13 +40,13 @@ def masked_mean(
 
 
 def bce_with_logits(
-    logits: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "B K"],
+    labels: Float[Array, "B K"],
     *,
-    pos_weight: jax.Array | np.ndarray | None = None,
-    mask: jax.Array | None = None,
-    weights: jax.Array | None = None,
-) -> jax.Array:
+    pos_weight: _PerClass | None = None,
+    mask: Float[Array, " B"] | None = None,
+    weights: Shaped[Array, "B K"] | None = None,
+) -> _Scalar:
     """Binary cross-entropy.
 
     Args:
@@ -61,14 +66,14 @@ def bce_with_logits(
 
 
 def focal_with_logits(
-    logits: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "B K"],
+    labels: Float[Array, "B K"],
     *,
     gamma: float = 2.0,
     alpha: float | None = 0.25,
-    mask: jax.Array | None = None,
-    weights: jax.Array | None = None,
-) -> jax.Array:
+    mask: Float[Array, " B"] | None = None,
+    weights: Shaped[Array, "B K"] | None = None,
+) -> _Scalar:
     """Focal loss: cross-entropy times (1 - probability of the truth)^gamma.
 
     Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017.
@@ -85,7 +90,7 @@ def focal_with_logits(
       A scalar.
     """
 
-    def term(towards_truth: jax.Array) -> jax.Array:
+    def term(towards_truth: Array) -> Array:
         return -jnp.exp(gamma * nn.log_sigmoid(-towards_truth)) * nn.log_sigmoid(towards_truth)
 
     of_positives, of_negatives = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
@@ -94,15 +99,15 @@ def focal_with_logits(
 
 
 def asymmetric_with_logits(
-    logits: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "B K"],
+    labels: Float[Array, "B K"],
     *,
     gamma_positive: float = 0.0,
     gamma_negative: float = 4.0,
     margin: float = 0.05,
-    mask: jax.Array | None = None,
-    weights: jax.Array | None = None,
-) -> jax.Array:
+    mask: Float[Array, " B"] | None = None,
+    weights: Shaped[Array, "B K"] | None = None,
+) -> _Scalar:
     """Asymmetric loss: focal, with its own gamma for negatives, whose easiest count nothing.
 
     Ridnik et al., "Asymmetric Loss For Multi-Label Classification", ICCV 2021. As in their code,
@@ -129,7 +134,9 @@ def asymmetric_with_logits(
     return masked_mean(-labels * positive - (1 - labels) * negative, mask, weights)
 
 
-def soft_challenge_rewards(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
+def soft_challenge_rewards(
+    probabilities: Float[Array, "B 26"], labels: Float[Array, "B 26"]
+) -> Float[Array, " B"]:
     """The Challenge metric's unnormalised reward of each record, with probabilities for decisions.
 
     Its sum over the batch is the soft score of Nejedly et al., "Classification of ECG Using
@@ -148,25 +155,25 @@ def soft_challenge_rewards(probabilities: jax.Array, labels: jax.Array) -> jax.A
 
 
 def sparsity(
-    probabilities: jax.Array,
+    probabilities: Float[Array, "B K"],
     *,
-    mask: jax.Array | None = None,
-    weights: jax.Array | None = None,
-) -> jax.Array:
+    mask: Float[Array, " B"] | None = None,
+    weights: Shaped[Array, "B K"] | None = None,
+) -> _Scalar:
     """Mean of 4 p (1 - p): 1 where undecided, 0 where decided. Probabilities: [B, K]."""
     return masked_mean(4 * probabilities * (1 - probabilities), mask, weights)
 
 
 def isibrno(
-    logits: jax.Array,
-    scores: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "B K"],
+    scores: Float[Array, "B K"],
+    labels: Float[Array, "B K"],
     *,
     batch_size: int,
-    pos_weight: jax.Array | np.ndarray | None = None,
-    mask: jax.Array | None = None,
-    weights: jax.Array | None = None,
-) -> jax.Array:
+    pos_weight: _PerClass | None = None,
+    mask: Float[Array, " B"] | None = None,
+    weights: Shaped[Array, "B K"] | None = None,
+) -> _Scalar:
     """The loss of Challenge 2021's winner, see `soft_challenge_rewards` for the source.
 
     Cross-entropy of the logits, minus the soft Challenge score of the scores, plus their sparsity.

@@ -23,7 +23,7 @@ class TrainState:
         leaves) where the run keeps none.
     """
 
-    step: jax.Array
+    step: Any
     params: Any
     batch_stats: Any
     opt_state: Any

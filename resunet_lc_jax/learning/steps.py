@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int, Key, Num, jaxtyped
 
 from resunet_lc_jax.learning import losses
 from resunet_lc_jax.learning.state import TrainState
@@ -16,20 +18,42 @@ from resunet_lc_jax.models import Outputs
 from tfds_physionet.records import MISSING
 
 Batch = Mapping[str, jax.Array]
-"""Arrays of one batch: signal [B, L, T] int16 (ADC units, MISSING where there is none),
-lead_mean and lead_std [B, L] float32 (ADC units), lead_present [B, L] bool, labels [B, K] float32,
-annotated [B, K] bool (False where the record's source never gives the class), mask [B] float32 (0
-for rows that only fill the batch), index [B] int32 (the row in the global batch). Normalised, the
-signal is float, and known [B, L, T] bool tells where it has samples."""
+"""Arrays of one batch, see `ARRAYS`."""
 
-Loss = Callable[[Outputs, Batch], jax.Array]
+ARRAYS: dict[str, tuple[Any, str]] = {
+    "signal": (Num, "B L T"),  # int16, ADC units, MISSING where there is none; normalised: float
+    "known": (Bool, "B L T"),  # of a normalised batch: where it has samples
+    "lead_mean": (Float, "B L"),  # ADC units
+    "lead_std": (Float, "B L"),  # ADC units
+    "lead_present": (Bool, "B L"),
+    "labels": (Float, "B K"),
+    "annotated": (Bool, "B K"),  # False where the record's source never gives the class
+    "mask": (Float, " B"),  # 0 for rows that only fill the batch
+    "index": (Int, " B"),  # the row in the global batch
+}
+"""Types and shapes of a batch's arrays: B examples, L leads, T samples, K classes."""
+
+Loss = Callable[[Outputs, Batch], Float[Array, ""]]
 """A scalar from what the network gave and the normalised batch."""
 
-Augment = Callable[[jax.Array, Batch], Batch]
+Augment = Callable[[Key[Array, ""], Batch], Batch]
 """A random change of a normalised batch, from a key; each row's by its index alone."""
 
 
-def normalise(batch: Batch, *, statistics: str = "record") -> Batch:
+def check_batch(batch: Mapping[str, jax.Array | np.ndarray]) -> None:
+    """Raises ValueError where an array of a batch is not as `ARRAYS` has it."""
+    with jaxtyped("context"):  # a letter is one number in all arrays
+        for name in [name for name in ARRAYS if name in batch]:
+            (kind, shape), array = ARRAYS[name], batch[name]
+            if not isinstance(array, (kind[jax.Array, shape], kind[np.ndarray, shape])):
+                others = ", ".join(f"{other} {batch[other].shape}" for other in batch)
+                raise ValueError(
+                    f"{name} of a batch is {array.dtype} {array.shape}; give it as {kind.__name__} "
+                    f"[{shape.strip()}], each letter one number in all arrays: {others}"
+                )
+
+
+def normalise(batch: Mapping[str, jax.Array | np.ndarray], *, statistics: str = "record") -> Batch:
     """Z-scores each lead; 0 where there is no sample.
 
     Args:
@@ -40,21 +64,25 @@ def normalise(batch: Batch, *, statistics: str = "record") -> Batch:
       The batch, its signal [B, L, T] float32, and known [B, L, T] bool.
 
     Raises:
-      ValueError: The statistics are of another name.
+      ValueError: The statistics are of another name, or an array is not as `ARRAYS` has it.
     """
-    samples = batch["signal"]
+    check_batch(batch)
+    arrays: Batch = {name: jnp.asarray(array) for name, array in batch.items()}
+    samples = arrays["signal"]
     known = samples != MISSING
-    mean, std = batch["lead_mean"][..., None], batch["lead_std"][..., None]
+    mean, std = arrays["lead_mean"][..., None], arrays["lead_std"][..., None]
     if statistics == "record":
         z = (samples.astype(mean.dtype) - mean) / std
     elif statistics == "crop":
         z = _z_score(samples, known, mean.dtype)
     else:
         raise ValueError(f"config.data.statistics is {statistics!r}; choose 'record' or 'crop'")
-    return {**batch, "signal": jnp.where(known, z, 0), "known": known}
+    return {**arrays, "signal": jnp.where(known, z, 0), "known": known}
 
 
-def _z_score(samples: jax.Array, known: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def _z_score(
+    samples: Num[Array, "B L T"], known: Bool[Array, "B L T"], dtype: jnp.dtype
+) -> Float[Array, "B L T"]:
     """Z-scores over the last axis with the known samples' own mean and population std."""
     samples = samples.astype(jnp.int32)
     # Counted from the lowest sample, in integers: a flat lead becomes exactly 0.
@@ -66,7 +94,7 @@ def _z_score(samples: jax.Array, known: jax.Array, dtype: jnp.dtype) -> jax.Arra
     return deviation / (jnp.sqrt(variance) + 1e-8)
 
 
-def bce_loss(outputs: Outputs, batch: Batch) -> jax.Array:
+def bce_loss(outputs: Outputs, batch: Batch) -> Float[Array, ""]:
     """The published loss: binary cross-entropy with logits, mean over examples and classes."""
     return losses.bce_with_logits(outputs.logits, batch["labels"], mask=batch["mask"])
 
@@ -114,7 +142,7 @@ def train_step(
     if augment is not None:
         inputs = augment(augment_key, inputs)
 
-    def objective(params: dict, batch_stats: dict, part: Batch) -> tuple[jax.Array, dict]:
+    def objective(params: dict, batch_stats: dict, part: Batch) -> tuple[Float[Array, ""], dict]:
         outputs, updates = model.apply(
             {"params": params, "batch_stats": batch_stats},
             part["signal"],
@@ -169,7 +197,7 @@ def _parts(batch: Batch, count: int) -> list[Batch]:
     return [{k: v[:, number] for k, v in split.items()} for number in range(count)]
 
 
-def _all_finite(tree: Any) -> jax.Array:
+def _all_finite(tree: Any) -> Bool[Array, ""]:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
@@ -181,7 +209,7 @@ def _moved_average(state: TrainState, decay: float) -> dict[str, Any]:
     """
     early = (1 + state.step) / (10 + state.step)
 
-    def move(average: jax.Array, new: jax.Array) -> jax.Array:
+    def move(average: Array, new: Array) -> Array:
         return average + (1 - jnp.minimum(decay, early)).astype(new.dtype) * (new - average)
 
     return jax.tree.map(move, state.average, state.trained_variables)
@@ -189,7 +217,7 @@ def _moved_average(state: TrainState, decay: float) -> dict[str, Any]:
 
 def eval_step(
     variables: dict, batch: Batch, *, model: nn.Module, statistics: str = "record"
-) -> jax.Array:
+) -> Float[Array, "B K"]:
     """Returns the scores [B, K] (probabilities) of a batch, without dropout."""
     inputs = normalise(batch, statistics=statistics)
     outputs: Any = model.apply(variables, inputs["signal"], inputs["lead_present"], train=False)

@@ -1,11 +1,18 @@
 """The paper's three ablations: plain residual blocks in place of the U-Nets, and other heads."""
 
-import jax
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import Dropout, Linear
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
-from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.network import (
+    Index,
+    LeadPresent,
+    Network,
+    Outputs,
+    Signal,
+    sigmoid_outputs,
+)
 from resunet_lc_jax.models.residual import Stem, residual_blocks
 
 _STEM, _BLOCK = 15, 9  # kernels along time
@@ -18,10 +25,10 @@ class Res1DMaxPool(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         self.check_signal(signal)
@@ -47,10 +54,10 @@ class Res2DMaxPool(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         return _max_pool_head(self, _body_2d(self, signal, train), train, index)
@@ -65,10 +72,10 @@ class Res2DLC(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         x = _body_2d(self, signal, train)
@@ -77,7 +84,7 @@ class Res2DLC(Network):
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))
 
 
-def _body_2d(network: Network, signal: jax.Array, train: bool) -> jax.Array:
+def _body_2d(network: Network, signal: Signal, train: bool) -> Float[Array, "B L t C"]:
     """Maps [B, L, T] to [B, L, T / 32, C] by layers of the network, in its compact method."""
     network.check_signal(signal)
     stem = Stem(network.width, (3, _STEM), network.numerics, suffix="1_1", name="inconv")
@@ -91,7 +98,9 @@ def _body_2d(network: Network, signal: jax.Array, train: bool) -> jax.Array:
     )
 
 
-def _max_pool_head(network: Network, x: jax.Array, train: bool, index: jax.Array | None) -> Outputs:
+def _max_pool_head(
+    network: Network, x: Float[Array, "B L t C"], train: bool, index: Index | None
+) -> Outputs:
     """Dropout, maximum over leads and time of [B, L, t, C], and the linear layer."""
     x = Dropout(network.dropout, name="dropout")(x, index=index, train=train).max(axis=(1, 2))
     network.sow("intermediates", "pool", x)

@@ -14,6 +14,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models import direct, winograd
 from resunet_lc_jax.models.numerics import Numerics
@@ -24,8 +25,12 @@ _LARGE_CHANNELS = 64
 
 
 def conv(
-    x: jax.Array, kernel: jax.Array, numerics: Numerics, *, padding: int | None = None
-) -> jax.Array:
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "kh kw C O"],
+    numerics: Numerics,
+    *,
+    padding: int | None = None,
+) -> Float[Array, "B L t O"]:
     """Convolution (correlation) of stride 1, zero-padded along both axes.
 
     Args:
@@ -42,13 +47,13 @@ def conv(
 
 
 def strided_conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "kh kw C O"],
     numerics: Numerics,
     *,
     stride: int = 2,
     padding: int | None = None,
-) -> jax.Array:
+) -> Float[Array, "B L t O"]:
     """Convolution with a stride along time, as a convolution of stride 1 over groups of samples.
 
     A group of `stride` samples becomes one time step with `stride * C` channels. The kernel gets
@@ -82,7 +87,9 @@ def strided_conv(
     return _stride1(x, kernel, (left, right), numerics)
 
 
-def transposed_conv(x: jax.Array, kernel: jax.Array, numerics: Numerics) -> jax.Array:
+def transposed_conv(
+    x: Float[Array, "B L T C"], kernel: Float[Array, "kh kw C O"], numerics: Numerics
+) -> Float[Array, "B L t O"]:
     """Transposed convolution that doubles the length, as one convolution and a reshape.
 
     The same as PyTorch's ConvTranspose2d with stride (1, 2), padding (kh // 2, kw // 2) and
@@ -109,7 +116,7 @@ def transposed_conv(x: jax.Array, kernel: jax.Array, numerics: Numerics) -> jax.
     return y.reshape(batch, leads, 2 * length, features)
 
 
-def average_pool(x: jax.Array) -> jax.Array:
+def average_pool(x: Float[Array, "B L T C"]) -> Float[Array, "B L t C"]:
     """Mean of each pair of samples: [B, L, T, C] -> [B, L, T // 2, C] (an odd last one is lost)."""
     batch, leads, length, channels = x.shape
     pairs = x[:, :, : length // 2 * 2].reshape(batch, leads, length // 2, 2, channels)
@@ -117,8 +124,11 @@ def average_pool(x: jax.Array) -> jax.Array:
 
 
 def _stride1(
-    x: jax.Array, kernel: jax.Array, padding: tuple[int, int], numerics: Numerics
-) -> jax.Array:
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "kh kw C O"],
+    padding: tuple[int, int],
+    numerics: Numerics,
+) -> Float[Array, "B L t O"]:
     if kernel.shape[:2] == (1, 1) and padding == (0, 0):
         return jnp.matmul(x, kernel[0, 0], precision=numerics.precision)
     large = x.shape[1] * x.shape[2] >= _LARGE_POSITIONS and min(kernel.shape[2:]) >= _LARGE_CHANNELS
@@ -129,25 +139,25 @@ def _stride1(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv_for_cpus(
-    x: jax.Array, kernel: jax.Array, padding: tuple[int, int], precision: lax.PrecisionLike
-) -> jax.Array:
+    x: Array, kernel: Array, padding: tuple[int, int], precision: lax.PrecisionLike
+) -> Array:
     if _has_winograd(x, kernel, precision):
         return winograd.conv(x, kernel, padding)
     return direct.conv(x, kernel, padding, precision)
 
 
 def _conv_for_cpus_forward(
-    x: jax.Array, kernel: jax.Array, padding: tuple[int, int], precision: lax.PrecisionLike
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    x: Array, kernel: Array, padding: tuple[int, int], precision: lax.PrecisionLike
+) -> tuple[Array, tuple[Array, Array]]:
     return _conv_for_cpus(x, kernel, padding, precision), (x, kernel)
 
 
 def _conv_for_cpus_backward(
     padding: tuple[int, int],
     precision: lax.PrecisionLike,
-    residuals: tuple[jax.Array, jax.Array],
-    cotangent: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
+    residuals: tuple[Array, Array],
+    cotangent: Array,
+) -> tuple[Array, Array]:
     x, kernel = residuals
     if _has_winograd(x, kernel, precision):
         return winograd.gradients(x, kernel, cotangent, padding)
@@ -157,7 +167,7 @@ def _conv_for_cpus_backward(
 _conv_for_cpus.defvjp(_conv_for_cpus_forward, _conv_for_cpus_backward)
 
 
-def _has_winograd(x: jax.Array, kernel: jax.Array, precision: lax.PrecisionLike) -> bool:
+def _has_winograd(x: Array, kernel: Array, precision: lax.PrecisionLike) -> bool:
     """Whether Winograd's form applies, and its rounding is not ruled out."""
     fits = kernel.shape[0] == 3 and x.shape[1] % winograd.TILE == 0 and x.dtype.itemsize >= 4
     return fits and precision in (None, lax.Precision.DEFAULT)

@@ -8,6 +8,7 @@ faster, nearly at a forward convolution's speed; each block costs 20 ms of compi
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _BLOCK_CHANNELS = 128
@@ -15,11 +16,11 @@ _BLOCK_WINDOWS = 9 * 2048  # positions times the kernel's width
 
 
 def conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "kh kw C O"],
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> jax.Array:
+) -> Float[Array, "B L t O"]:
     """Convolution (correlation) of stride 1; along the leads the length is kept.
 
     Args:
@@ -43,24 +44,24 @@ def conv(
 
 
 def input_gradient(
-    x: jax.Array,
-    kernel: jax.Array,
-    cotangent: jax.Array,
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "kh kw C O"],
+    cotangent: Float[Array, "B L t O"],
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> jax.Array:
+) -> Float[Array, "B L T C"]:
     """The gradient of x from that of `conv`'s result; of x only the shape counts."""
     (gradient,) = jax.linear_transpose(lambda x: conv(x, kernel, padding, precision), x)(cotangent)
     return gradient
 
 
 def gradients(
-    x: jax.Array,
-    kernel: jax.Array,
-    cotangent: jax.Array,
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "kh kw C O"],
+    cotangent: Float[Array, "B L t O"],
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Float[Array, "B L T C"], Float[Array, "kh kw C O"]]:
     """The gradients of x and the kernel, from that of `conv`'s result."""
     return (
         input_gradient(x, kernel, cotangent, padding, precision),
@@ -69,12 +70,12 @@ def gradients(
 
 
 def kernel_gradient(
-    x: jax.Array,
-    cotangent: jax.Array,
+    x: Float[Array, "B L T C"],
+    cotangent: Float[Array, "B L t O"],
     size: tuple[int, ...],
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> jax.Array:
+) -> Float[Array, "kh kw C O"]:
     """The gradient [kh, kw, C, O] of a kernel of this size (kh, kw).
 
     It is a sum over blocks of examples and time, side by side over output channels.
@@ -109,8 +110,11 @@ def kernel_gradient(
 
 
 def _gradient_of_block(
-    x: jax.Array, cotangent: jax.Array, size: tuple[int, ...], precision: lax.PrecisionLike
-) -> jax.Array:
+    x: Float[Array, "B L T C"],
+    cotangent: Float[Array, "B L t O"],
+    size: tuple[int, ...],
+    precision: lax.PrecisionLike,
+) -> Float[Array, "kh kw C O"]:
     """XLA's kernel gradient of a convolution without padding along time."""
     kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], cotangent.shape[-1]), x.dtype)
     (gradient,) = jax.linear_transpose(lambda kernel: conv(x, kernel, (0, 0), precision), kernel)(

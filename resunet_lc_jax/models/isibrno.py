@@ -6,13 +6,20 @@ Computing in Cardiology (2021); names and kernel shapes are those of a public fo
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, leaky_relu
-from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.network import (
+    Index,
+    LeadPresent,
+    Network,
+    Outputs,
+    Signal,
+    sigmoid_outputs,
+)
 from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.residual import residual_blocks
 from resunet_lc_jax.models.stage import stage
@@ -32,10 +39,10 @@ class ISIBrno(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         self.check_signal(signal)
@@ -74,7 +81,7 @@ class SelfAttention(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "B t C"]) -> Float[Array, "B t C"]:
         """Maps [B, t, C] to [B, t, C]; 8 divides C."""
         batch, steps, channels = x.shape
         if channels % _HEADS:

@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Key
 
 from resunet_lc_jax.models import convolution
 from resunet_lc_jax.models.numerics import Numerics
@@ -23,7 +24,7 @@ EPSILON = 1e-5  # added to BatchNorm's variance
 _MOMENTS = "moments"  # small, and over several devices dear: kept where the rest is not
 
 
-def leaky_relu(x: jax.Array) -> jax.Array:
+def leaky_relu(x: Float[Array, "*S"]) -> Float[Array, "*S"]:
     """LeakyReLU with PyTorch's slope 0.01."""
     return nn.leaky_relu(x, negative_slope=0.01)
 
@@ -40,37 +41,39 @@ class Normalised(NamedTuple):
         shift: [C].
     """
 
-    values: jax.Array
-    scale: jax.Array
-    shift: jax.Array
+    values: Float[Array, "B L T C"]
+    scale: Float[Array, " C"]
+    shift: Float[Array, " C"]
 
-    def activated(self) -> jax.Array:
+    def activated(self) -> Float[Array, "B L T C"]:
         """The result [B, L, T, C], in the values' dtype."""
         return leaky_relu(_affine(self.values, self.scale, self.shift, self.values.dtype))
 
 
-Features = jax.Array | Normalised
-"""What stages take and give, [B, L, T, C]."""
+Features = Float[Array, "B L _ _"] | Normalised
+"""What stages take and give, [B, L, T, C]; several lie side by side along C."""
 
 
-def activated(*features: Features) -> jax.Array:
+def activated(*features: Features) -> Float[Array, "B L T C"]:
     """The features themselves, several of them side by side along the channels."""
     computed = [x.activated() if isinstance(x, Normalised) else x for x in features]
     return jnp.concatenate(computed, axis=-1) if len(computed) > 1 else computed[0]
 
 
-def _affine(x: jax.Array, scale: jax.Array, shift: jax.Array, dtype: DTypeLike) -> jax.Array:
+def _affine(
+    x: Float[Array, "*S C"], scale: Float[Array, " C"], shift: Float[Array, " C"], dtype: DTypeLike
+) -> Float[Array, "*S C"]:
     return (x.astype(scale.dtype) * scale + shift).astype(dtype)
 
 
-def uniform(fan_in: int) -> Callable[..., jax.Array]:
+def uniform(fan_in: int) -> Callable[..., Array]:
     """PyTorch's default for weights and biases: U(-b, b) with b = 1 / sqrt(fan_in).
 
     kaiming_uniform_ with a = sqrt(5) comes to the same bound.
     """
     bound = 1 / math.sqrt(fan_in)
 
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    def init(key: Key[Array, ""], shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
@@ -98,7 +101,7 @@ class Conv(nn.Module):
     numerics: Numerics = Numerics()
 
     @nn.compact
-    def __call__(self, *inputs: Features) -> jax.Array:
+    def __call__(self, *inputs: Features) -> Float[Array, "B L t C"]:
         """Maps [B, L, T, C] to [B, L, T', features]; several inputs lie side by side on C."""
         dtype, param_dtype = self.numerics.dtype, self.numerics.param_dtype
         channels = sum(jax.tree.leaves(x)[0].shape[-1] for x in inputs)
@@ -110,7 +113,7 @@ class Conv(nn.Module):
 
         # A checkpoint keeps what comes in, not what is made of it here.
         @jax.checkpoint
-        def convolve(kernel: jax.Array, *inputs: Features) -> jax.Array:
+        def convolve(kernel: Array, *inputs: Features) -> Array:
             x, numerics = activated(*inputs).astype(dtype), self.numerics
             if self.transposed:
                 return convolution.transposed_conv(x, kernel, numerics)
@@ -143,7 +146,7 @@ class Linear(nn.Module):
     bias_init: nn.initializers.Initializer | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "*S C"]) -> Float[Array, "*S D"]:
         """Maps [..., C] to [..., features]."""
         dtype, param_dtype = self.numerics.dtype, self.numerics.param_dtype
         default, shape = uniform(x.shape[-1]), (x.shape[-1], self.features)
@@ -164,12 +167,14 @@ class BatchNorm(nn.Module):
 
     numerics: Numerics = Numerics()
 
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "*S C"], train: bool) -> Float[Array, "*S C"]:
         """Normalises x [..., C]; with `train`, updates the collection 'batch_stats'."""
         return _affine(x, *self.coefficients(x, train), self.numerics.dtype)
 
     @nn.compact
-    def coefficients(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def coefficients(
+        self, x: Float[Array, "*S C"], train: bool
+    ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
         """The same as (scale, shift), each [C]: the result is x * scale + shift."""
         shape, param_dtype = (x.shape[-1],), self.numerics.param_dtype
         scale = self.param("scale", nn.initializers.ones, shape, param_dtype)
@@ -193,8 +198,8 @@ class BatchNorm(nn.Module):
 
 
 def batch_moments(
-    x: jax.Array, *, pivot: jax.Array, axis_name: str | None
-) -> tuple[jax.Array, jax.Array, int]:
+    x: Float[Array, "*S C"], *, pivot: Float[Array, " C"], axis_name: str | None
+) -> tuple[Float[Array, " C"], Float[Array, " C"], int]:
     """Mean and biased variance of each channel, in one pass over the values.
 
     The sums are of x - pivot and its square: with a pivot near the mean (the running mean) the
@@ -228,7 +233,7 @@ def rematerialised(block: Any, numerics: Numerics, *, static_argnums: tuple[int,
     return nn.remat(block, policy=policy, static_argnums=static_argnums)
 
 
-def _moved(running: jax.Array, new: jax.Array) -> jax.Array:
+def _moved(running: Float[Array, " C"], new: Float[Array, " C"]) -> Float[Array, " C"]:
     return lax.stop_gradient((1 - _MOMENTUM) * running + _MOMENTUM * new).astype(running.dtype)
 
 
@@ -242,7 +247,9 @@ class Dropout(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, index: jax.Array | None, train: bool) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, " B *S"], *, index: Int[Array, " B"] | None, train: bool
+    ) -> Float[Array, " B *S"]:
         """Drops elements of x [B, ...] with probability `rate`; index: [B] int, global."""
         if not train or self.rate == 0:
             return x

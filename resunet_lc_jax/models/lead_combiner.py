@@ -2,11 +2,12 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Dropout, leaky_relu, uniform
+from resunet_lc_jax.models.network import Index
 from resunet_lc_jax.models.numerics import Numerics
 
 
@@ -22,11 +23,13 @@ class LeadCombiner(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool, index: jax.Array | None) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "B L t C"], *, train: bool, index: Index | None
+    ) -> Float[Array, "B D"]:
         """Maps [B, L, t, C] to [B, 2 * features]."""
         _, leads, steps, channels = x.shape
 
-        def branch(number: int, subscripts: str, inputs: tuple[int, int]) -> jax.Array:
+        def branch(number: int, subscripts: str, inputs: tuple[int, int]) -> Float[Array, "B D"]:
             mix = Mix(self.features, subscripts, inputs, self.numerics, name=f"conv2_{number}")
             y = BatchNorm(self.numerics, name=f"bn2_{number}")(mix(x), train)
             y = Dropout(self.dropout, name=f"dropout_{number}")(
@@ -50,7 +53,7 @@ class Mix(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "B L t C"]) -> Float[Array, "B _ D"]:
         """Maps [B, L, t, C] to [B, t or C, features], as the subscripts say."""
         fan_in = math.prod(self.inputs)
         shape = (1, fan_in, self.features)

@@ -4,12 +4,19 @@ Yang et al., "A multi-view multi-scale neural network for multi-label ECG classi
 Transactions on Emerging Topics in Computational Intelligence (2023).
 """
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, rematerialised
-from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.network import (
+    Index,
+    LeadPresent,
+    Network,
+    Outputs,
+    Signal,
+    sigmoid_outputs,
+)
 from resunet_lc_jax.models.numerics import Numerics
 
 # Leads of each view, in the order I II III aVR aVL aVF V1 .. V6:
@@ -19,7 +26,7 @@ _SCALE = 4
 _KERNEL = 15
 
 
-def mish(x: jax.Array) -> jax.Array:
+def mish(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Mish: x * tanh(softplus(x))."""
     return x * jnp.tanh(nn.softplus(x))
 
@@ -37,10 +44,10 @@ class MVMSNet(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, 12, T] to logits and scores [B, K]; see `Network`."""
         if self.num_leads != 12:
@@ -65,7 +72,7 @@ class FuseWeight(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, view: jax.Array) -> jax.Array:
+    def __call__(self, view: Float[Array, "B C"]) -> Float[Array, "B 1"]:
         """Maps [B, C] to [B, 1]."""
         return nn.sigmoid(Linear(1, self.numerics, name="fc")(view))
 
@@ -77,7 +84,7 @@ class ViewNet(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B 1 T L"], train: bool) -> Float[Array, "B C"]:
         """Maps [B, 1, T, leads] to [B, 2 * width]."""
         x = Conv(self.width, (25,), padding=0, numerics=self.numerics, name="conv1")(x)
         x = mish(BatchNorm(self.numerics, name="bn1")(x, train))
@@ -93,7 +100,7 @@ class Res2Block(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B 1 T C"], train: bool) -> Float[Array, "B 1 _ D"]:
         """Maps [B, 1, T, C] to [B, 1, ceil(T / 2), features]."""
         width = int(self.features * 26 / 64)
         y = Conv(_SCALE * width, (1,), numerics=self.numerics, name="conv1")(x)
@@ -118,7 +125,7 @@ class Shortcut(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B 1 T C"], train: bool) -> Float[Array, "B 1 _ D"]:
         """Maps [B, 1, T, C] to [B, 1, ceil(T / 2), features]."""
         conv = Conv(
             self.features, (1,), stride=2, use_bias=True, numerics=self.numerics, name="conv"
@@ -132,7 +139,7 @@ class CoordinateAttention(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B 1 T C"], train: bool) -> Float[Array, "B 1 T C"]:
         """Maps [B, 1, T, C] to [B, 1, T, C]."""
         channels = x.shape[-1]
 
@@ -147,7 +154,7 @@ class CoordinateAttention(nn.Module):
         return x * by_channel * by_time
 
 
-def _average_pool3(x: jax.Array) -> jax.Array:
+def _average_pool3(x: Float[Array, "B 1 T C"]) -> Float[Array, "B 1 _ C"]:
     """Average pool 3 with stride 2 and padding 1, whose zeros count: [B, 1, ceil(T / 2), C]."""
     steps = -(-x.shape[2] // 2)
     x = jnp.pad(x, ((0, 0), (0, 0), (1, 1 + x.shape[2] % 2), (0, 0)))

@@ -1,30 +1,39 @@
 """What every network takes and returns."""
 
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float, Int, Shaped
 
 from resunet_lc_jax.models.numerics import Numerics
+
+Signal = Float[Array, "B L T"]
+"""z-scored, 0 where there is no sample."""
+
+LeadPresent = Shaped[Array, "B L"]
+"""1 or True where the record has the lead."""
+
+Index = Int[Array, " B"]
+"""The examples' places in the global batch."""
 
 
 class Outputs(NamedTuple):
     """Logits [B, K], and scores [B, K]: the probabilities that metrics and thresholds see."""
 
-    logits: jax.Array
-    scores: jax.Array
+    logits: Float[Array, "B K"]
+    scores: Float[Array, "B K"]
 
 
 class Network(nn.Module):
     """Fields that all networks share; a subclass gives the published width and dropout.
 
     A network is called as `network(signal, lead_present, train=..., index=...)`:
-        signal: [B, L, T] float, z-scored;
-        lead_present: [B, L], 1 where the record has the lead;
+        signal: [B, L, T], see `Signal`;
+        lead_present: [B, L], see `LeadPresent`;
         train: whether batch statistics and dropout are used;
-        index: [B] int32, the examples' places in the global batch, for dropout.
+        index: [B], see `Index`; for dropout.
 
     Attributes:
         num_classes: K.
@@ -40,11 +49,11 @@ class Network(nn.Module):
     dropout: float = 0.5
     numerics: Numerics = Numerics()
 
-    def over(self, axis_name: str | None) -> Self:
+    def over(self, axis_name: str | None) -> "Network":
         """The same network, whose BatchNorm counts the whole batch over this mapped axis."""
         return self.clone(numerics=replace(self.numerics, axis_name=axis_name))
 
-    def check_signal(self, signal: jax.Array) -> None:
+    def check_signal(self, signal: Array) -> None:
         """Raises ValueError unless signal is [B, num_leads, T]."""
         if signal.ndim != 3 or signal.shape[1] != self.num_leads:
             raise ValueError(
@@ -53,7 +62,7 @@ class Network(nn.Module):
             )
 
 
-def sigmoid_outputs(logits: jax.Array) -> Outputs:
+def sigmoid_outputs(logits: Float[Array, "B K"]) -> Outputs:
     """Outputs whose scores are the logits' sigmoids, in float32 at least."""
     logits = logits.astype(jnp.promote_types(jnp.float32, logits.dtype))
     return Outputs(logits, nn.sigmoid(logits))

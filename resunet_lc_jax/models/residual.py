@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.convolution import average_pool
 from resunet_lc_jax.models.layers import Conv, Features, activated, rematerialised
@@ -26,7 +27,7 @@ class Stem(nn.Module):
     suffix: str = ""
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> Features:
+    def __call__(self, x: Float[Array, "B L T C"], train: bool) -> Features:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         return stage(
             x,
@@ -47,7 +48,7 @@ def residual_blocks(
     features: int,
     kernel_size: tuple[int, ...],
     numerics: Numerics,
-) -> jax.Array:
+) -> Float[Array, "B L t C"]:
     """A chain of blocks rb_0, rb_1, .. of the module that calls it in its compact method.
 
     Args:
@@ -84,7 +85,7 @@ class ResidualBlock(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: Features, train: bool) -> jax.Array:
+    def __call__(self, x: Features, train: bool) -> Float[Array, "B L t C"]:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         y = x
         for i, stride in ((1, 2), (2, 1)):
@@ -99,7 +100,7 @@ class ResidualBlock(nn.Module):
             )
 
         @jax.checkpoint  # keeps no more than the stages have kept
-        def pooled(x: Features) -> jax.Array:
+        def pooled(x: Features) -> Array:
             x = activated(x)
             odd = x.shape[2] % 2 or (self.numerics.odd_lead_shift and x.shape[1] % 2)
             return average_pool(jnp.pad(x, ((0, 0), (0, 0), (1 if odd else 0, 0), (0, 0))))

@@ -3,11 +3,19 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.convolution import average_pool
 from resunet_lc_jax.models.layers import Conv, Features, Linear, activated, rematerialised
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
-from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.network import (
+    Index,
+    LeadPresent,
+    Network,
+    Outputs,
+    Signal,
+    sigmoid_outputs,
+)
 from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.residual import Stem
 from resunet_lc_jax.models.stage import stage
@@ -26,10 +34,10 @@ class ResUNetLC(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         self.check_signal(signal)
@@ -74,7 +82,7 @@ class ResUBlock(nn.Module):
     project: bool = True
 
     @nn.compact
-    def __call__(self, x: Features, train: bool) -> jax.Array:
+    def __call__(self, x: Features, train: bool) -> Float[Array, "B L t C"]:
         """Maps [B, L, T, width] to [B, L, T / 2, width]; 2 ** depth divides T."""
         numerics = self.numerics
         first = stage(

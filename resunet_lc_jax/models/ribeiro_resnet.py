@@ -5,11 +5,18 @@ Communications 11, 1760 (2020). The Keras original has a ReLU after the first Ba
 16 wide and no block at full length.
 """
 
-import jax
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, rematerialised
-from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
+from resunet_lc_jax.models.network import (
+    Index,
+    LeadPresent,
+    Network,
+    Outputs,
+    Signal,
+    sigmoid_outputs,
+)
 from resunet_lc_jax.models.numerics import Numerics
 
 _KERNEL = 17
@@ -29,10 +36,10 @@ class RibeiroResNet(Network):
     @nn.compact
     def __call__(
         self,
-        signal: jax.Array,
-        lead_present: jax.Array,
+        signal: Signal,
+        lead_present: LeadPresent,
         train: bool = False,
-        index: jax.Array | None = None,
+        index: Index | None = None,
     ) -> Outputs:
         """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
         self.check_signal(signal)
@@ -63,8 +70,12 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, y: jax.Array, train: bool, index: jax.Array | None
-    ) -> tuple[jax.Array, jax.Array]:
+        self,
+        x: Float[Array, "B 1 T C"],
+        y: Float[Array, "B 1 T C"],
+        train: bool,
+        index: Index | None,
+    ) -> tuple[Float[Array, "B 1 t D"], Float[Array, "B 1 t D"]]:
         """Maps x and y, each [B, 1, T, C], to two of [B, 1, T / factor, features]."""
         batch, leads, length, channels = y.shape
         y = y.reshape(batch, leads, length // self.factor, self.factor, channels).max(axis=3)

@@ -9,10 +9,10 @@ times that of the direct form (Barabasz et al. 2020).
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models import direct
 
@@ -50,7 +50,9 @@ _OUTPUT = np.array(
 )
 
 
-def conv(x: jax.Array, kernel: jax.Array, padding: tuple[int, int]) -> jax.Array:
+def conv(
+    x: Float[Array, "B L T C"], kernel: Float[Array, "3 kw C O"], padding: tuple[int, int]
+) -> Float[Array, "B L t O"]:
     """The same as `direct.conv`, but for rounding.
 
     Args:
@@ -67,8 +69,11 @@ def conv(x: jax.Array, kernel: jax.Array, padding: tuple[int, int]) -> jax.Array
 
 
 def gradients(
-    x: jax.Array, kernel: jax.Array, cotangent: jax.Array, padding: tuple[int, int]
-) -> tuple[jax.Array, jax.Array]:
+    x: Float[Array, "B L T C"],
+    kernel: Float[Array, "3 kw C O"],
+    cotangent: Float[Array, "B L t O"],
+    padding: tuple[int, int],
+) -> tuple[Float[Array, "B L T C"], Float[Array, "3 kw C O"]]:
     """The gradients of x and the kernel, from that of `conv`'s result."""
     rows = _tiles(cotangent)
     products = [_combine(column, rows) for column in _OUTPUT.T]
@@ -84,38 +89,38 @@ def gradients(
     return _untile(inside), kernel_gradient
 
 
-def _spread_kernel(kernel: jax.Array) -> list[jax.Array]:
+def _spread_kernel(kernel: Float[Array, "3 kw C O"]) -> list[Float[Array, "1 kw C O"]]:
     """[3, kw, C, O] -> six of [1, kw, C, O]."""
     return jnp.split(jnp.tensordot(_as(_KERNEL, kernel), kernel, axes=1), _PARTS)
 
 
-def _spread(x: jax.Array) -> list[jax.Array]:
+def _spread(x: Float[Array, "B L T C"]) -> list[Float[Array, "B tiles T C"]]:
     """[B, L, T, C] -> six of [B, L / 4, T, C]: a tile sees its leads and one on either side."""
     inside = _tiles(x)
     rows = [_shifted(inside[-1], 1), *inside, _shifted(inside[0], -1)]
     return [_combine(row, rows) for row in _INPUT]
 
 
-def _tiles(x: jax.Array) -> list[jax.Array]:
+def _tiles(x: Float[Array, "B L T C"]) -> list[Float[Array, "B tiles T C"]]:
     """[B, L, T, C] -> four of [B, L / 4, T, C]: the first leads of the tiles, the second ones .."""
     batch, leads, time, channels = x.shape
     tiles = x.reshape(batch, leads // TILE, TILE, time, channels)
     return [tiles[:, :, place] for place in range(TILE)]
 
 
-def _untile(rows: Sequence[jax.Array]) -> jax.Array:
+def _untile(rows: Sequence[Float[Array, "B tiles T C"]]) -> Float[Array, "B L T C"]:
     batch, tiles, time, channels = rows[0].shape
     whole = jnp.stack(rows, axis=2).reshape(batch, tiles * TILE, time, channels)
     # XLA would make it twice, and keep both: for users that see leads and for those that see tiles.
     return lax.optimization_barrier(whole)
 
 
-def _shifted(row: jax.Array, by: int) -> jax.Array:
+def _shifted(row: Float[Array, "B tiles T C"], by: int) -> Float[Array, "B tiles T C"]:
     """One tile on (by = 1) or back (-1); zeros come in."""
     return lax.pad(row, jnp.zeros((), row.dtype), ((0, 0, 0), (by, -by, 0), (0, 0, 0), (0, 0, 0)))
 
 
-def _combine(weights: np.ndarray, rows: Sequence[jax.Array]) -> jax.Array:
+def _combine(weights: np.ndarray, rows: Sequence[Float[Array, "*S"]]) -> Float[Array, "*S"]:
     terms = [
         row if weight == 1 else -row if weight == -1 else row * weight.astype(row.dtype)
         for weight, row in zip(weights, rows, strict=True)
@@ -124,5 +129,5 @@ def _combine(weights: np.ndarray, rows: Sequence[jax.Array]) -> jax.Array:
     return sum(terms[1:], terms[0])
 
 
-def _as(matrix: np.ndarray, like: jax.Array) -> jax.Array:
+def _as(matrix: np.ndarray, like: Array) -> Array:
     return jnp.asarray(matrix, like.dtype)

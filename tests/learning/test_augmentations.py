@@ -33,9 +33,13 @@ def _batch(size: int = 8) -> dict:
     return jax.tree.map(np.array, dict(steps.normalise(batch)))
 
 
+def _placed(batch: dict) -> dict:
+    return jax.tree.map(jnp.asarray, batch)
+
+
 def _change(name: str, batch: dict, seed: int = 0) -> dict:
     key = jax.random.key(seed)
-    changed = augmentations.change_rows(key, batch, changes=[CHANGES[name]])
+    changed = augmentations.change_rows(key, _placed(batch), changes=[CHANGES[name]])
     return jax.tree.map(np.asarray, dict(changed))
 
 
@@ -122,14 +126,16 @@ def test_random_lead_sets_are_those_of_the_challenge() -> None:
 def test_dropping_leads_leaves_at_least_one() -> None:
     drop = partial(augmentations.lead_dropping, rate=0.95)
     batch = _batch(64)
-    after = augmentations.change_rows(jax.random.key(0), batch, changes=[drop])
+    after = augmentations.change_rows(jax.random.key(0), _placed(batch), changes=[drop])
     kept = np.asarray(after["lead_present"]).sum(axis=1)
     assert kept.min() >= 1 and (kept == 1).any()
 
 
 def test_mixup_mixes_signals_and_labels_of_neighbours_with_one_weight() -> None:
     batch = _batch()
-    mixed = jax.tree.map(np.asarray, augmentations.mixup(jax.random.key(0), batch, alpha=0.4))
+    mixed = jax.tree.map(
+        np.asarray, augmentations.mixup(jax.random.key(0), _placed(batch), alpha=0.4)
+    )
     partner = np.array([1, 0, 3, 2, 5, 4, 7, 6])
     weights = []
     for row in range(8):
@@ -146,7 +152,7 @@ def test_mixup_mixes_signals_and_labels_of_neighbours_with_one_weight() -> None:
     np.testing.assert_array_equal(mixed["annotated"], annotated)
     np.testing.assert_array_equal(mixed["known"], batch["known"] | batch["known"][partner])
     with pytest.raises(ValueError, match="a device holds 3 of them"):
-        augmentations.mixup(jax.random.key(0), _batch(3), alpha=0.4)
+        augmentations.mixup(jax.random.key(0), _placed(_batch(3)), alpha=0.4)
 
 
 @pytest.mark.eight_devices

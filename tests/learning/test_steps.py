@@ -1,6 +1,7 @@
 """The pure steps."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -59,10 +60,11 @@ def test_dropout_depends_on_seed_and_step_alone() -> None:
 
 
 def test_rows_that_fill_a_batch_do_not_change_the_loss() -> None:
-    outputs = steps.Outputs(np.random.default_rng(0).normal(size=(4, 26)), None)
-    batch = random_batch(0, size=4)
-    whole = steps.bce_loss(outputs._replace(logits=outputs.logits[:3]), _rows(batch, 3))
-    batch["mask"][3] = 0
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(4, 26)))
+    batch = {name: jnp.asarray(x) for name, x in random_batch(0, size=4).items()}
+    whole = steps.bce_loss(steps.Outputs(logits[:3], logits[:3]), _rows(batch, 3))
+    batch["mask"] = batch["mask"].at[3].set(0)
+    outputs = steps.Outputs(logits, logits)
     np.testing.assert_allclose(steps.bce_loss(outputs, batch), whole, rtol=1e-6)
 
 

@@ -20,7 +20,7 @@ def batch(shape=(8, 3, 5, 4), seed=0, offset=0.0):
 
 
 def normalise(x, variables=None, train=True, **numerics):
-    layer = BatchNorm(Numerics(**numerics))
+    layer, x = BatchNorm(Numerics(**numerics)), jnp.asarray(x)
     variables = variables or layer.init(jax.random.key(0), x, False)
     return layer.apply(variables, x, train, mutable=["batch_stats"])
 
@@ -60,7 +60,7 @@ def test_batch_norm_uses_and_keeps_the_running_statistics_in_evaluation():
 def test_batch_norm_stays_accurate_where_the_mean_dwarfs_the_deviation():
     x = batch(shape=(64, 3, 50, 4), offset=300.0)  # once the running mean has come near
     layer = BatchNorm(Numerics())
-    variables = layer.init(jax.random.key(0), x, False)
+    variables = layer.init(jax.random.key(0), jnp.asarray(x), False)
     variables["batch_stats"]["mean"] = jnp.full(4, 290.0)
     y, _ = normalise(x, variables)
     values = x.astype(np.float64)

@@ -77,14 +77,14 @@ def below(arrays, prefix):
 
 
 def template(model, signal):
-    present = jnp.ones(signal.shape[:2])
+    signal, present = jnp.asarray(signal), jnp.ones(signal.shape[:2])
     return jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
 
 
 def run(model, state_dict, signal, name, present=None):
     """Outputs, and every module's output by its PyTorch name, in PyTorch's axis order."""
     variables = to_variables(state_dict, template(model, signal), name)
-    present = jnp.ones(signal.shape[:2]) if present is None else present
+    present = jnp.ones(signal.shape[:2]) if present is None else jnp.asarray(present)
 
     @jax.jit
     def apply(variables, signal):

@@ -111,7 +111,7 @@ def test_in_bfloat16_training_lowers_the_loss_and_logits_stay_near_those_of_floa
 
     signal = steps.normalise(batch)["signal"]
     near, exact = (
-        np.asarray(network.apply(state.variables, signal, batch["lead_present"]).logits)
+        np.asarray(jax.jit(network.apply)(state.variables, signal, batch["lead_present"]).logits)
         for network in (model, model.clone(numerics=Numerics()))
     )
     # bfloat16 has three digits; ten layers lose part of the last.
@@ -119,7 +119,7 @@ def test_in_bfloat16_training_lowers_the_loss_and_logits_stay_near_those_of_floa
 
 
 def test_frozen_statistics_normalise_in_training_as_in_evaluation() -> None:
-    x = np.random.default_rng(0).normal(2, 3, (4, 3, 5, 6)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(2, 3, (4, 3, 5, 6)), jnp.float32)
     layer = BatchNorm(Numerics(freeze_statistics=True))
     variables = layer.init(jax.random.key(0), x, False)
     trained, after = layer.apply(variables, x, True, mutable=["batch_stats"])

@@ -17,7 +17,7 @@ TWINS = ("resunet_lc", "resu2d_lc", "res1d_maxpool", "res2d_maxpool", "res2d_lc"
 def logits_of_both(name, leads, length, odd_lead_shift=False):
     """Logits of our network and of its twin, which loaded our weights strictly."""
     rng = np.random.default_rng(0)
-    signal = rng.standard_normal((2, leads, length), np.float32)
+    signal = jnp.asarray(rng.standard_normal((2, leads, length), np.float32))
     present = jnp.ones((2, leads))
     sizes = {"width": 8, "num_leads": leads, "num_classes": 5}
     model = create_model(name, **sizes, numerics=Numerics(odd_lead_shift=odd_lead_shift))
@@ -35,7 +35,7 @@ def logits_of_both(name, leads, length, odd_lead_shift=False):
     twin.load_state_dict({k: torch.tensor(v) for k, v in state_dict.items()}, strict=True)
     assert list(twin.state_dict()) == list(state_dict)
     with torch.no_grad():
-        expected = twin.eval()(torch.tensor(signal)).numpy()
+        expected = twin.eval()(torch.tensor(np.asarray(signal))).numpy()
     got = jax.jit(model.apply)(variables, signal, present).logits
     return got, expected
 
