@@ -148,10 +148,9 @@ def cover(
             estimate = one.macro[key]
             macro[key].append(estimate.low <= of.truths[key] <= estimate.high)
             between = difference(one, other, key)
-            apart[key].append(not between.low <= 0 <= between.high)
+            apart[key].append(between.low > 0 or between.high < 0)
         for key, held in classes.items():
             held.extend(_held(one, key, of.truths[key]))
-    percent = lambda held: 100 * float(np.mean(held)) if len(held) else float("nan")  # noqa: E731
     return {
         "auroc": auroc,
         "records": count,
@@ -159,10 +158,14 @@ def cover(
         "simulations": simulations,
         "with_interval": 100 * some,
         "truths": of.truths,
-        "macro": {key: percent(held) for key, held in macro.items()},
-        "classes": {key: percent(held) for key, held in classes.items()},
-        "type_i": {key: percent(held) for key, held in apart.items()},
+        "macro": {key: _percent(held) for key, held in macro.items()},
+        "classes": {key: _percent(held) for key, held in classes.items()},
+        "type_i": {key: _percent(held) for key, held in apart.items()},
     }
+
+
+def _percent(held: Sequence[bool]) -> float:
+    return 100 * float(np.mean(held)) if held else float("nan")
 
 
 def _held(measured: Measured, key: str, truth: float) -> list[bool]:

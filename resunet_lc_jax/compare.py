@@ -10,8 +10,9 @@ import numpy as np
 
 from resunet_lc_jax.measures import thresholds
 from resunet_lc_jax.measures.comparison import COLUMNS, compare_models
+from resunet_lc_jax.measures.comparison_figures import class_marks, forest
 from resunet_lc_jax.measures.comparison_tables import format_csv, format_latex, format_markdown
-from resunet_lc_jax.measures.figures import class_marks, forest, save
+from resunet_lc_jax.measures.figures import save
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records, load_predictions
 from resunet_lc_jax.measures.score_tables import (
     SUFFIXES,

@@ -16,7 +16,7 @@ from resunet_lc_jax.measures.ranking import ratio
 
 # A class with fewer positives (patients with it) gets no interval.
 FEWEST = 5
-_Z = 1.959963984540054  # 97.5 % of the normal distribution lie below
+NORMAL_975 = 1.959963984540054  # 97.5 % of the normal distribution lie below
 # Of how many positives the assumed variance of an area counts; see `of_areas`.
 _PRIOR = 10.0
 
@@ -50,8 +50,10 @@ def wilson(share: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Returns:
       low [...] and high [...].
     """
-    weight = ratio(_Z * _Z, trials)
-    half = _Z * np.sqrt(ratio(share * (1 - share), trials) + weight * weight / (4 * _Z * _Z))
+    weight = ratio(NORMAL_975 * NORMAL_975, trials)
+    half = NORMAL_975 * np.sqrt(
+        ratio(share * (1 - share), trials) + weight * weight / (4 * NORMAL_975 * NORMAL_975)
+    )
     middle = share + weight / 2
     return (
         np.clip((middle - half) / (1 + weight), 0, share),
@@ -182,7 +184,7 @@ def of_mean(
     # Equal up to rounding: a perfect classifier, or one that never decides.
     if error <= 1e-12:
         return Estimate(value, math.nan, math.nan)
-    low, high = centre - _Z * error, centre + _Z * error
+    low, high = centre - NORMAL_975 * error, centre + NORMAL_975 * error
     return Estimate(
         value,
         min(max(low, bounds[0]), value),

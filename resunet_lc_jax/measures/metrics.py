@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from resunet_lc_jax.measures.ranking import rank_ascending, ratio, weighted_areas
+from resunet_lc_jax.measures.ranking import areas, rank, rank_ascending, ratio, weighted_areas
 from tfds_physionet.diagnoses import REWARDS, SINUS_RHYTHM
 
 MACRO_METRICS = (
@@ -98,6 +98,24 @@ def co_occurrence(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     return labels.T.astype(np.float64) @ (decisions / either)
 
 
+def wrong_where_missed(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """What was decided in error where a label was missed.
+
+    Args:
+      labels: [N, 26] bool.
+      decisions: [N, 26] bool.
+
+    Returns:
+      [26 labels, 26 decisions] int64: of the records with the row's label that were not decided for
+      it, how many were wrongly decided for the column's class; on the diagonal all that were
+      missed. A classifier that is always right has 0 throughout.
+    """
+    missed = (labels & ~decisions).astype(np.int64)
+    counts = missed.T @ (decisions & ~labels).astype(np.int64)
+    np.fill_diagonal(counts, missed.sum(axis=0))
+    return counts
+
+
 def challenge_metric(rewards: np.ndarray) -> np.ndarray:
     """The Challenge metric from summed `challenge_rewards` [..., 3].
 
@@ -147,6 +165,22 @@ def score(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict
     """
     once = np.ones((1, len(labels)), np.int32)
     return first_row(weighted_scores(labels, scores, decisions, [once]))
+
+
+def score_class(labels: np.ndarray, scores: np.ndarray, decisions: np.ndarray) -> dict[str, float]:
+    """`score`'s metrics of one class, [N] each, and its specificity; labels and decisions bool."""
+    found = rank(labels, scores)
+    roc, pr = areas(found.below, found.upto, found.positives, len(labels))
+    both, labelled, decided = (
+        np.array([of.sum()]) for of in (labels & decisions, labels, decisions)
+    )
+    shares = decision_metrics(both, labelled, decided, len(labels))
+    return {
+        "auroc": float(roc),
+        "auprc": float(pr),
+        "f_measure": float(shares["f_measure"][0]),
+        "specificity": float(shares["specificity"][0]),
+    }
 
 
 def first_row(replicates: Mapping[str, np.ndarray]) -> dict:

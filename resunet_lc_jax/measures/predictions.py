@@ -2,8 +2,9 @@
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Predictions:
       scores: [N, 26] float32 probabilities.
       decisions: [N, 26] uint8.
       thresholds: [26] float64, decisions = scores >= thresholds (a vote of several runs aside).
+      age: [N] float32 years, nan where unknown; given none, all are.
+      sex: [N] 'male', 'female' or 'unknown'; given none, all are unknown.
     """
 
     record_id: np.ndarray
@@ -34,19 +37,28 @@ class Predictions:
     scores: np.ndarray
     decisions: np.ndarray
     thresholds: np.ndarray
+    age: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    sex: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U7"))
 
     def __post_init__(self) -> None:
         """Raises ValueError if the arrays are not of one length."""
         count = len(self.record_id)
-        for field in fields(self)[:-1]:
-            if len(getattr(self, field.name)) != count:
-                found = len(getattr(self, field.name))
-                raise ValueError(f"{found} values of {field.name} for {count} records")
+        for name, unknown in (("age", np.float32(np.nan)), ("sex", np.str_("unknown"))):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.full(count, unknown))
+        for name, values in self.columns().items():
+            if len(values) != count:
+                raise ValueError(f"{len(values)} values of {name} for {count} records")
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Returns by name what there is one of for each record."""
+        names = [of.name for of in fields(self) if of.name != "thresholds"]
+        return {name: getattr(self, name) for name in names}
 
     def take(self, rows: np.ndarray) -> "Predictions":
         """Returns the given rows: indices or a mask [N]."""
-        columns = [field.name for field in fields(self)[:-1]]
-        return replace(self, **{name: np.asarray(getattr(self, name))[rows] for name in columns})
+        taken = {name: np.asarray(values)[rows] for name, values in self.columns().items()}
+        return replace(self, **taken)
 
     def decided(self, thresholds: Thresholds) -> "Predictions":
         """Returns the same scores with the decisions that these thresholds make."""
@@ -56,8 +68,7 @@ class Predictions:
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """Returns the records of all parts; the thresholds are the means of theirs."""
     columns = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(Predictions)[:-1]
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].columns()
     }
     return Predictions(**columns, thresholds=np.mean([part.thresholds for part in parts], axis=0))
 
@@ -99,8 +110,8 @@ def check_same_records(first: Predictions, other: Predictions, here: str, there:
 
 def save_predictions(path: str | Path, predictions: Predictions) -> None:
     """Writes evaluation/<split>.npz beside and renames; text is stored as fixed-width Unicode."""
-    arrays = {field.name: getattr(predictions, field.name) for field in fields(predictions)}
-    for name in ("record_id", "patient_id", "database"):
+    arrays: dict[str, Any] = {**predictions.columns(), "thresholds": predictions.thresholds}
+    for name in ("record_id", "patient_id", "database", "sex"):
         arrays[name] = np.asarray(arrays[name], dtype=str)
     with replacing(path) as beside:
         np.savez_compressed(beside, **arrays)
@@ -115,6 +126,12 @@ def load_predictions(path: str | Path) -> Predictions:
     """
     try:
         with np.load(path) as arrays:
-            return Predictions(**{field.name: arrays[field.name] for field in fields(Predictions)})
+            # Files of earlier versions know neither age nor sex.
+            names = [
+                of.name
+                for of in fields(Predictions)
+                if of.name not in ("age", "sex") or of.name in arrays
+            ]
+            return Predictions(**{name: arrays[name] for name in names})
     except (KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path}: not a file of predictions ({error})") from error

@@ -9,9 +9,9 @@ from matplotlib.image import imread
 
 from resunet_lc_jax.measures.figures import (
     class_bars,
-    class_marks,
+    confusion,
     precision_recall,
-    save,
+    reliability,
     write_figures,
 )
 from resunet_lc_jax.measures.predictions import Predictions
@@ -40,6 +40,7 @@ def test_every_figure_of_a_report_is_written_as_a_png_that_is_not_blank(report, 
         "confusion.png",
         "precision_recall.png",
         "reliability.png",
+        "risk_coverage.png",
     ]
     for path in paths:
         image = imread(path)
@@ -60,19 +61,40 @@ def test_curves_and_bars_show_the_values_of_the_report(report):
     assert width["NSR"] == report["classes"]["NSR"]["auroc"]
 
 
-def test_models_are_marked_side_by_side_and_the_classes_sorted_by_the_first(tmp_path):
-    first = np.linspace(0, 1, 26)
-    first[3] = np.nan
-    second = first[::-1].copy()
-    second[3] = np.nan
-    figure = class_marks({"one": first.tolist(), "two": second.tolist()}, name="F1", title="")
-    one, two = figure.axes[0].collections[-2:]
-    places = [CLASS_NAMES.index(label.get_text()) for label in figure.axes[0].get_xticklabels()]
-    assert places[0] == 25 and places[-1] == 3
-    np.testing.assert_array_equal(one.get_offsets()[:-1, 1], first[places[:-1]])
-    np.testing.assert_array_equal(two.get_offsets()[:-1, 1], second[places[:-1]])
-    save(figure, tmp_path / "marks.png")
-    assert imread(tmp_path / "marks.png").std() > 0.02
+def test_nothing_is_drawn_for_an_undefined_class(report):
+    place = CLASS_NAMES.index(CLASS_NAMES[4])
+    for draw in (precision_recall, reliability):
+        axes = draw(report, "").axes[place]
+        assert not axes.lines and not axes.collections and not axes.patches
+        assert [text.get_text() for text in axes.texts] == ["undefined"]
+    bars = class_bars(report, "").axes[0]
+    names = [label.get_text().split()[0] for label in bars.get_yticklabels()]
+    assert not bars.patches[names.index(f"{CLASS_NAMES[4]}*")].get_visible()
+
+
+def test_the_confusion_of_a_perfect_classifier_is_empty():
+    labels = np.eye(26, dtype=bool).repeat(6, axis=0)
+    names = np.arange(len(labels)).astype(str)
+    perfect = Predictions(names, names, names, labels, labels * 0.9, labels, np.full(26, 0.5))
+    found = build_report(perfect, replicates=5)
+    assert not np.any(found["missed"])
+    assert not confusion(found, "").axes[0].images[0].get_array().any()
+
+
+def test_the_confusion_shows_what_was_decided_where_a_label_was_missed():
+    labels = np.zeros((20, 26), bool)
+    labels[:, 0] = True
+    decisions = labels.copy()
+    decisions[:8, 0] = False
+    decisions[:6, 3] = True
+    decisions[10:, 5] = True  # wrong, but nothing was missed there
+    names = np.arange(20).astype(str)
+    one = Predictions(names, names, names, labels, 0.9 * decisions, decisions, np.full(26, 0.5))
+    found = build_report(one, replicates=5)
+    assert found["missed"][0][0] == 8 and found["missed"][0][3] == 6 and found["missed"][0][5] == 0
+    axes = confusion(found, "").axes[0]
+    assert axes.images[0].get_array()[0, 3] == 75
+    assert axes.get_yticklabels()[0].get_text() == "AF  8 of 20"
 
 
 def test_figures_leave_pyplot_alone():
