@@ -23,6 +23,8 @@ def make_table(**columns: np.ndarray) -> RecordTable:
         "file": np.full(COUNT, "nowhere"),
         "offset": np.arange(COUNT),
         "size": np.ones(COUNT, np.int64),
+        "age": np.full(COUNT, np.nan, np.float32),
+        "sex": np.full(COUNT, "unknown"),
     }
     return RecordTable(**(whole | columns))
 

@@ -43,6 +43,8 @@ class PlannedRecord:
     diagnoses: tuple[str, ...]
     patient_id: str
     signal_hash: str
+    age: float
+    sex: str
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ def make_plan(
             diagnoses=sight.diagnoses,
             patient_id=patient,
             signal_hash=sight.signal_hash,
+            age=sight.age,
+            sex=sight.sex,
         )
         for (record, sight), database, patient in zip(seen, databases, patient_ids, strict=True)
     ]

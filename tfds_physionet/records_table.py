@@ -22,6 +22,8 @@ COLUMNS = (
     "offset",
     "bytes",
 )
+# Tables of earlier versions lack them.
+_LATER_COLUMNS = {"age": "nan", "sex": "unknown"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class RecordTable:
         file: [N] str, the TFRecord file beside the table that holds the record.
         offset: [N] int64, where in the file the serialised example starts, in bytes.
         size: [N] int64, its length in bytes.
+        age: [N] float32 years, nan where unknown.
+        sex: [N] 'male', 'female' or 'unknown'.
     """
 
     record_id: np.ndarray
@@ -49,6 +53,8 @@ class RecordTable:
     file: np.ndarray
     offset: np.ndarray
     size: np.ndarray
+    age: np.ndarray
+    sex: np.ndarray
 
     def take(self, rows: np.ndarray) -> "RecordTable":
         """Returns the given rows: indices or a mask [N]."""
@@ -65,12 +71,13 @@ def write_table(path: Path, folds: Sequence[Iterable[PlannedRecord]]) -> None:
     places = locate_records(path.parent, len(folds))
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *_LATER_COLUMNS])
         for number, fold in enumerate(folds, start=1):
             for record in fold:
                 writer.writerow(
                     [record.record_id, record.database, number, record.patient_id]
                     + [record.signal_hash, "|".join(record.diagnoses), *next(places)]
+                    + [record.age, record.sex]
                 )
 
 
@@ -88,12 +95,14 @@ def read_table(path: Path) -> RecordTable:
         )
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    if tuple(rows[0]) != COLUMNS:
+    later = tuple(name for name in _LATER_COLUMNS if name in rows[0])
+    if tuple(rows[0]) != COLUMNS + later:
         raise ValueError(
             f"{path}: the columns are {', '.join(rows[0])}, not {', '.join(COLUMNS)}; remove "
             f"{path.parent} and prepare it again"
         )
-    columns = dict(zip(COLUMNS, zip(*rows[1:], strict=True), strict=True))
+    columns = {name: (unknown,) * (len(rows) - 1) for name, unknown in _LATER_COLUMNS.items()}
+    columns |= dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
     record_id, diagnoses = columns["record"], columns["diagnoses"]
     number = {name: k for k, name in enumerate(CLASS_NAMES)}
     labels = np.zeros((len(record_id), len(CLASS_NAMES)), np.uint8)
@@ -112,4 +121,6 @@ def read_table(path: Path) -> RecordTable:
         file=np.array(columns["file"]),
         offset=np.array(columns["offset"], dtype=np.int64),
         size=np.array(columns["bytes"], dtype=np.int64),
+        age=np.array(columns["age"], dtype=np.float32),
+        sex=np.array(columns["sex"]),
     )

@@ -216,6 +216,8 @@ def score_split(
         scores=scores,
         decisions=decided_at.decide(scores),
         thresholds=decided_at.values,
+        age=table.age,
+        sex=table.sex,
     )
 
 

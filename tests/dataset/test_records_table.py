@@ -33,3 +33,19 @@ def test_the_table_beside_a_build_lists_each_record_as_it_is_stored(tmp_path):
     (prepared.builder_dir / "records.csv").unlink()
     with pytest.raises(FileNotFoundError, match="prepare it again"):
         read_table(prepared.builder_dir / "records.csv")
+
+
+def test_the_table_tells_age_and_sex_and_one_of_an_earlier_version_neither(tmp_path):
+    records = write_challenge(tmp_path / "records", 20)
+    header = sorted(records.rglob("E*.hea"))[0]
+    header.write_text(header.read_text().replace("Age: 60", "Age: 71").replace("Female", "Male"))
+    prepared = prepare_dataset(records, tmp_path / "data", workers=1, progress=False)
+    path = prepared.builder_dir / "records.csv"
+    table = read_table(path)
+    own = table.record_id == header.stem
+    assert table.age[own] == 71 and table.sex[own] == "male"
+    assert (table.age[~own] == 60).all() and (table.sex[~own] == "female").all()
+    path.write_text("".join(f"{row.rsplit(',', 2)[0]}\n" for row in path.read_text().splitlines()))
+    earlier = read_table(path)
+    assert np.isnan(earlier.age).all() and (earlier.sex == "unknown").all()
+    np.testing.assert_array_equal(earlier.size, table.size)
