@@ -1,5 +1,6 @@
 """The training loop: restore, validate, save, next batch, step."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
             progress(
                 None, "training", total, initial=start, unit="step", dynamic_ncols=True
             ) as bar,
+            closing(setup.placed_batches(start)) as batches,
         ):
             hosts.wait("metrics")
             history = read_validations(workdir)
@@ -83,7 +85,6 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
                 write=writer.write,
                 say=say,
             )
-            batches = setup.placed_batches(start)
             alone = jax.process_count() == 1
             number = start
             while True:

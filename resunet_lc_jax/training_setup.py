@@ -1,7 +1,8 @@
 """What a config comes to before training starts: checked, compiled, placed on the devices."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -88,8 +89,11 @@ class TrainingSetup:
             create_state(variables, self.recipe.tx, average=average), self.devices
         )
 
-    def placed_batches(self, start: int) -> Iterator[tuple[list[str], dict[str, jax.Array]]]:
-        """Batches on the devices, two of them always under way, and their records' names."""
+    def placed_batches(self, start: int) -> Generator[tuple[list[str], dict[str, jax.Array]]]:
+        """Batches on the devices, two of them always under way, and their records' names.
+
+        To be closed by who is through with it: it holds files and threads.
+        """
         batches = stream.training_batches(
             self.records,
             self.records.selection.split("train"),
@@ -102,11 +106,12 @@ class TrainingSetup:
             names = [name.decode() for name in batch.pop("record_id")]
             return names, parallel.place_batch(batch, self.devices)
 
-        placed = map(place, batches)
-        ahead = deque(islice(placed, 2))
-        while True:
-            yield ahead.popleft()
-            ahead.append(next(placed))
+        with closing(batches):
+            placed = map(place, batches)
+            ahead = deque(islice(placed, 2))
+            while True:
+                yield ahead.popleft()
+                ahead.append(next(placed))
 
     def describe(self, state: TrainState) -> str:
         """One line: the network, the devices, the records and the steps."""

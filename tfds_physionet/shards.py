@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from tfds_physionet.files import write_json
 
@@ -101,32 +102,46 @@ def _damaged(path: Path, reason: str) -> ValueError:
 
 
 class RecordReader:
-    """Reads records by their place; keeps its files open. Safe to use from several threads."""
+    """Reads records by their place; keeps its files open until it is closed.
+
+    A context manager. Safe to use from several threads, all of which have ended when it is closed.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Opens nothing yet."""
         self._folder = folder
         self._files: dict[str, int] = {}
 
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes the files."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
     def read(self, file: str, offset: int, length: int) -> bytes:
         """Returns the serialised example at a place.
 
         Raises:
-            OSError: The file is missing or ends before the record does.
+            OSError: The file can't be read, or ends before the record does; the message names it.
         """
-        descriptor = self._files.get(file)
-        if descriptor is None:
-            # Of two threads that open the same file at once, the first one's stays.
-            opened = os.open(self._folder / file, os.O_RDONLY)
-            descriptor = self._files.setdefault(file, opened)
-            if descriptor != opened:
-                os.close(opened)
-        data = os.pread(descriptor, length, offset)
+        path = self._folder / file
+        try:
+            descriptor = self._files.get(file)
+            if descriptor is None:
+                # Of two threads that open the same file at once, the first one's stays.
+                opened = os.open(path, os.O_RDONLY)
+                descriptor = self._files.setdefault(file, opened)
+                if descriptor != opened:
+                    os.close(opened)
+            data = os.pread(descriptor, length, offset)
+        except OSError as error:
+            raise OSError(
+                f"{path} can't be read ({error.strerror}); give the file back, or remove "
+                f"{path.parent} and prepare the records again"
+            ) from error
         if len(data) != length:
-            raise OSError(f"{self._folder / file} ends within a record; prepare the data again")
+            raise OSError(f"{path} ends within a record; prepare the records again")
         return data
-
-    def close(self) -> None:
-        """Closes the files."""
-        while self._files:
-            os.close(self._files.popitem()[1])

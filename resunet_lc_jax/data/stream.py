@@ -4,7 +4,8 @@ The only file that imports tensorflow. The training stream is a pure function of
 can start at any step and gives the very same bytes, without a saved iterator.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -41,7 +42,7 @@ def training_batches(
     *,
     start_step: int = 0,
     process: tuple[int, int] = (0, 1),
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray]]:
     """Yields shuffled, randomly cropped batches, epoch after epoch, without end.
 
     Each epoch visits every record once, in its own order, and leaves out the last partial batch.
@@ -56,12 +57,16 @@ def training_batches(
 
     Yields:
       The arrays of `steps.Batch`, and record_id [B].
+
+    Raises:
+      OSError: A file can't be read.
+      ValueError: A record is damaged.
     """
     batch_size, seed = windowing.batch_size, windowing.seed
     part = batch_size // process[1]
     first = process[0] * part
     steps_per_epoch = len(split) // batch_size
-    read, rows_kept = _reader(records, split), standard_rows(windowing.leads)
+    rows_kept = standard_rows(windowing.leads)
 
     def steps() -> Iterator[tuple[np.ndarray, int]]:
         epoch, skipped = divmod(start_step, steps_per_epoch)
@@ -77,30 +82,34 @@ def training_batches(
         return features | {"signal": _crop(features, epoch, windowing)}
 
     # One pipeline for all epochs: the next one's first records are read while this one ends.
-    batches = (
-        tf.data.Dataset.from_generator(
-            steps, output_signature=(tf.TensorSpec([part], tf.int64), tf.TensorSpec([], tf.int64))
+    def batches(read: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+        return (
+            tf.data.Dataset.from_generator(
+                steps,
+                output_signature=(tf.TensorSpec([part], tf.int64), tf.TensorSpec([], tf.int64)),
+            )
+            .map(
+                lambda rows, epoch: (read(rows), tf.fill([part], epoch)),
+                num_parallel_calls=2,
+                deterministic=True,
+            )
+            .unbatch()
+            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(part, drop_remainder=True)
+            .map(partial(_as_batch, rows=rows_kept))
+            .prefetch(2)
         )
-        .map(
-            lambda rows, epoch: (read(rows), tf.fill([part], epoch)),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        .unbatch()
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(part, drop_remainder=True)
-        .map(partial(_as_batch, rows=rows_kept))
-        .prefetch(2)
-    )
-    for batch in batches.as_numpy_iterator():
-        batch["index"] = np.arange(first, first + part, dtype=np.int32)
-        batch["mask"] = np.ones(part, np.float32)
-        yield batch
+
+    with closing(_pulled(records, split, batches)) as pulled:
+        for batch in pulled:
+            batch["index"] = np.arange(first, first + part, dtype=np.int32)
+            batch["mask"] = np.ones(part, np.float32)
+            yield batch
 
 
 def stored_signals(
     records: Records, split: Split, *, process: tuple[int, int] = (0, 1)
-) -> Iterator[tuple[str, PreparedSignal]]:
+) -> Generator[tuple[str, PreparedSignal]]:
     """Yields the name and the whole signal [12, n] of each record, in the split's order.
 
     Args:
@@ -108,41 +117,73 @@ def stored_signals(
       split: Which of them.
       process: (p, P): yield every P-th record, from the p-th; nothing else is read.
     """
-    read = _reader(records, split)
     rows = np.arange(len(split))[process[0] :: process[1], None]
-    examples = tf.data.Dataset.from_tensor_slices(rows).map(
-        lambda row: tf.io.parse_single_example(read(row)[0], _SIGNAL),
-        num_parallel_calls=2,
-        deterministic=True,
-    )
-    for features in examples.prefetch(16).as_numpy_iterator():
-        signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
-        yield (
-            features["record_id"].decode(),
-            PreparedSignal(
-                signal=signal,
-                lead_mean=features["lead_mean"],
-                lead_std=features["lead_std"],
-                lead_present=features["lead_present"].astype(bool),
-                sampling_rate=records.sampling_rate,
-            ),
+
+    def examples(read: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+        parsed = tf.data.Dataset.from_tensor_slices(rows).map(
+            lambda row: tf.io.parse_single_example(read(row)[0], _SIGNAL),
+            num_parallel_calls=2,
+            deterministic=True,
         )
+        return parsed.prefetch(16)
+
+    with closing(_pulled(records, split, examples)) as pulled:
+        for features in pulled:
+            signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
+            yield (
+                features["record_id"].decode(),
+                PreparedSignal(
+                    signal=signal,
+                    lead_mean=features["lead_mean"],
+                    lead_std=features["lead_std"],
+                    lead_present=features["lead_present"].astype(bool),
+                    sampling_rate=records.sampling_rate,
+                ),
+            )
 
 
-def _reader(records: Records, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Reads the records in some rows [n] of a split: [n] serialised examples.
+def _pulled(
+    records: Records,
+    split: Split,
+    dataset: Callable[[Callable[[tf.Tensor], tf.Tensor]], tf.data.Dataset],
+) -> Generator[dict]:
+    """Yields what comes out of a pipeline; once closed, its threads and files are, too.
 
-    Each is read from its place: an epoch is shuffled exactly, a run is taken up at any step
+    Each record is read from its place: an epoch is shuffled exactly, a run is taken up at any step
     without reading what came before, and a host reads what it trains on, nothing else.
+
+    Args:
+      records: Where they are.
+      split: Which of them.
+      dataset: Makes the pipeline, given what reads the records in some rows [n] of the split: [n]
+        serialised examples.
     """
-    table = split.table
-    reader = RecordReader(records.folder)
+    table, failed = split.table, list[Exception]()
 
     def read(rows: np.ndarray) -> np.ndarray:
         places = zip(table.file[rows], table.offset[rows], table.size[rows], strict=True)
-        return np.array([reader.read(*place) for place in places], dtype=object)
+        try:
+            return np.array([reader.read(*place) for place in places], dtype=object)
+        except OSError as error:
+            failed.append(error)
+            raise
 
-    return lambda rows: tf.ensure_shape(tf.numpy_function(read, [rows], tf.string), rows.shape)
+    with RecordReader(records.folder) as reader:
+        pulled = dataset(
+            lambda rows: tf.ensure_shape(tf.numpy_function(read, [rows], tf.string), rows.shape)
+        ).as_numpy_iterator()
+        try:
+            yield from pulled
+        except (tf.errors.OpError, UnicodeError):
+            # TensorFlow wraps what `read` raises in words of its own, and bytes that are no example
+            # it shows, or fails to.
+            folder = records.folder
+            damaged = f"{folder} holds a damaged record; remove that folder and prepare the records"
+            failed.append(ValueError(f"{damaged} again"))
+        finally:
+            del pulled  # waits for the reads under way: only then the files are closed
+    if failed:
+        raise failed[0]
 
 
 def _crop(features: Mapping, epoch: tf.Tensor, windowing: Windowing) -> tf.Tensor:

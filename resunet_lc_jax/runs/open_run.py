@@ -1,6 +1,7 @@
 """A run, opened once: its network at a checkpoint, its thresholds and its records, checked."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -202,11 +203,13 @@ def score_split(
 
     process = (jax.process_index(), jax.process_count())
     numbers = range(len(split))[process[0] :: process[1]]
-    signals = (signal for _, signal in stored_signals(records, split, process=process))
-    shown = progress(signals, split.name, len(numbers), leave=False)
     scores = np.zeros((len(split), NUM_CLASSES), np.float32)
-    for number, found in score_signals(zip(numbers, shown, strict=True), score_batch, windowing):
-        scores[number] = found
+    with closing(stored_signals(records, split, process=process)) as stored:
+        signals = (signal for _, signal in stored)
+        shown = progress(signals, split.name, len(numbers), leave=False)
+        pairs = zip(numbers, shown, strict=True)
+        for number, found in score_signals(pairs, score_batch, windowing):
+            scores[number] = found
     scores, table, decided_at = hosts.total(scores), split.table, Thresholds.fixed()
     return Predictions(
         record_id=table.record_id,

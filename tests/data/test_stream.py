@@ -1,7 +1,12 @@
 """The stream of training batches and the reading of whole records."""
 
+import os
+import shutil
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,3 +138,56 @@ def test_short_records_are_padded_on_the_left_where_that_is_asked_for(records, t
         np.testing.assert_array_equal(left["signal"][row][:, missing:], signal)
         np.testing.assert_array_equal(right["signal"][row][:, : signal.shape[1]], signal)
         assert (left["signal"][row][:, :missing] == MISSING).all()
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_streams_that_are_closed_leave_no_file_and_no_thread_behind(records, train) -> None:
+    def use() -> tuple[int, int]:
+        for _ in stream.stored_signals(records, records.selection.split("validation")):
+            pass
+        for batches in (_batches(records, train), stream.stored_signals(records, train)):
+            next(batches)
+            batches.close()
+        return _open_files(), threading.active_count()
+
+    before = use()
+    assert [use() for _ in range(5)] == [before] * 5
+
+
+@pytest.fixture
+def moved(records: Records, tmp_path: Path) -> Records:
+    """A copy of the records, whose files the test may break."""
+    return replace(records, folder=Path(shutil.copytree(records.folder, tmp_path / "build")))
+
+
+def _break(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+    elif how == "cut":
+        path.write_bytes(content[:-100])
+    elif how == "overwritten":
+        path.write_bytes(bytes(255 for _ in content))
+
+
+@pytest.mark.parametrize("how", ["missing", "a folder", "cut", "overwritten"])
+def test_a_broken_file_ends_a_stream_with_a_sentence_that_names_it(
+    how: str, moved: Records, train: Split
+) -> None:
+    file = train.table.file[0]
+    _break(moved.folder / file, how)
+    wanted = moved.folder if how == "overwritten" else moved.folder / file
+    for stored in (
+        _batches(moved, train, batch_size=len(train)),
+        stream.stored_signals(moved, train),
+    ):
+        open_before = _open_files()
+        with pytest.raises((OSError, ValueError), match="prepare the records") as caught:
+            list(islice(stored, len(train)))
+        assert str(caught.value).startswith(f"{wanted} ") and "\n" not in str(caught.value)
+        assert _open_files() == open_before

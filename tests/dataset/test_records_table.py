@@ -15,20 +15,19 @@ def test_the_table_beside_a_build_lists_each_record_as_it_is_stored(tmp_path):
     prepared = prepare_dataset(records, tmp_path / "data", workers=1, progress=False)
     table = read_table(prepared.builder_dir / "records.csv")
     builder = tfds.builder("physionet2021", data_dir=tmp_path / "data")
-    reader = RecordReader(prepared.builder_dir)
     row = 0
-    for fold in range(1, 11):
-        for example in tfds.as_numpy(builder.as_dataset(split=f"fold_{fold}")):
-            assert table.fold[row] == fold
-            for name in ("record_id", "database", "patient_id", "signal_hash"):
-                assert getattr(table, name)[row] == example[name].decode()
-            np.testing.assert_array_equal(table.labels[row], example["labels"])
-            place = (table.file[row], table.offset[row], table.size[row])
-            alone = builder.info.features.deserialize_example(reader.read(*place))
-            assert alone["record_id"].numpy() == example["record_id"]
-            np.testing.assert_array_equal(alone["signal"], example["signal"])
-            row += 1
-    reader.close()
+    with RecordReader(prepared.builder_dir) as reader:
+        for fold in range(1, 11):
+            for example in tfds.as_numpy(builder.as_dataset(split=f"fold_{fold}")):
+                assert table.fold[row] == fold
+                for name in ("record_id", "database", "patient_id", "signal_hash"):
+                    assert getattr(table, name)[row] == example[name].decode()
+                np.testing.assert_array_equal(table.labels[row], example["labels"])
+                place = (table.file[row], table.offset[row], table.size[row])
+                alone = builder.info.features.deserialize_example(reader.read(*place))
+                assert alone["record_id"].numpy() == example["record_id"]
+                np.testing.assert_array_equal(alone["signal"], example["signal"])
+                row += 1
     assert row == len(table.record_id) == 40
     (prepared.builder_dir / "records.csv").unlink()
     with pytest.raises(FileNotFoundError, match="prepare it again"):
