@@ -1,7 +1,6 @@
 """Long runs hold on to nothing, and end when their files are taken away."""
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -35,13 +34,14 @@ def _started(
     }
     command = [sys.executable, "main.py", "--config=configs/quickstart.py", f"--workdir={workdir}"]
     command += [f"--config.{name}={value}" for name, value in changes.items()]
+    # Python's own way to limit a process forks, which JAX's threads do not bear.
+    limited = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     with subprocess.Popen(
-        command,
+        limited,
         cwd=repository,
         text=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
     ) as process:
         try:
             yield process
