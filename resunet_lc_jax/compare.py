@@ -187,20 +187,23 @@ def _of_table(table: ScoreTable, base: Predictions, validation: Path | None, run
     labelled = labelled.take(np.isin(labelled.record_id, other.record_id))
     if not len(labelled.record_id):
         raise ValueError(f"{validation}: none of its records is a validation record of {run}")
-    rule = _rule(run)
+    rule = _rule(run, "validation")
     rule = rule if rule in thresholds.METHODS and rule != "fixed" else "f1"
     chosen = thresholds.choose(rule, labelled.labels, aligned(other, labelled).scores)
     return _Scored(scored.decided(chosen), _AT_RULE.format(rule))
 
 
-def _rule(run: Path) -> str:
-    """By which rule a run's thresholds were chosen; 'fixed' if it has none."""
-    file = run / "thresholds.json"
+def _rule(run: Path, split: str) -> str:
+    """By which rule a run's thresholds were chosen, by its report; 'fixed' if it has none."""
+    report, file = run / "evaluation" / f"{split}.json", run / "thresholds.json"
+    about = json.loads(report.read_text()).get("about", {}) if report.is_file() else {}
+    if about.get("thresholds"):
+        return about["thresholds"]
     return Thresholds.from_json(file).method if file.is_file() else "fixed"
 
 
 def _of_run(run: Entrant, split: str) -> _Scored:
-    predictions, rule = _load(run.path, split), _rule(run.path)
+    predictions, rule = _load(run.path, split), _rule(run.path, split)
     fixed = rule == "fixed" or (predictions.thresholds == thresholds.DEFAULT).all()
     return _Scored(predictions, _AT_HALF if fixed else _AT_RULE.format(rule))
 

@@ -1,7 +1,9 @@
 """Cross-validation: each fold is tested by a run that was trained on the others."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -9,15 +11,18 @@ from ml_collections import ConfigDict
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import publish
+from resunet_lc_jax.measures.calibration import differently_calibrated
 from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
 from resunet_lc_jax.runs import settings
+from resunet_lc_jax.runs.about import about_together
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import configure_jax, hold
 from resunet_lc_jax.train import train
 from tfds_physionet.build_plan import NUM_FOLDS
 from tfds_physionet.files import write_json
+from tfds_physionet.wording import shortlist
 
 
 def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
@@ -52,6 +57,7 @@ def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> in
 
 def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
     parts: dict[int, Predictions] = {}
+    members: list[dict[str, Any]] = []
     records = None
     for fold in folds:
         run, its_config = workdir / f"fold_{fold:02d}", _of_fold(config, fold)
@@ -64,9 +70,18 @@ def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> i
             if status := train(its_config, run, records):
                 return status
         parts[fold] = load_predictions(run / "evaluation" / "test.npz")
+        members.append(json.loads((run / "evaluation" / "test.json").read_text()).get("about", {}))
     title = f"{config.model.name}, {len(parts)} folds"
-    publish(concatenate(list(parts.values())), config, workdir, split="test", title=title)
     summary = summarise(parts)
+    publish(
+        concatenate(list(parts.values())),
+        config,
+        workdir,
+        split="test",
+        title=title,
+        notes=mixed_scales(summary),
+        about=about_together(members, workdir, network=title),
+    )
     if hosts.is_main():
         write_json(workdir / "crossvalidation.json", summary)
         say(format_summary(summary), f"written: {workdir / 'crossvalidation.json'}")
@@ -100,8 +115,9 @@ def summarise(parts: dict[int, Predictions]) -> dict:
 
     Returns:
       A JSON-able dict: folds (by number: records and the macro metrics), mean and
-      standard_deviation (by metric, over the folds; n - 1 in the denominator) and pooled (the macro
-      metrics of all records at once).
+      standard_deviation (by metric, over the folds; n - 1 in the denominator), pooled (the macro
+      metrics of all records at once) and differently_calibrated (classes whose pooled areas mix
+      scores of different scales).
     """
     measured = {
         fold: score(part.labels, part.scores, part.decisions) for fold, part in parts.items()
@@ -118,7 +134,26 @@ def summarise(parts: dict[int, Predictions]) -> dict:
         "mean": {key: float(np.nanmean(of)) for key, of in values.items()},
         "standard_deviation": {key: float(np.nanstd(of, ddof=1)) for key, of in values.items()},
         "pooled": {key: pooled[key] for key in MACRO_METRICS},
+        "differently_calibrated": differently_calibrated(
+            [(part.labels, part.scores) for part in parts.values()]
+        ),
     }
+
+
+def mixed_scales(summary: dict) -> list[str]:
+    """What a reader must know of the pooled areas; [] if the folds' scores are of one scale."""
+    if not (mixed := summary["differently_calibrated"]):
+        return []
+    areas = ", ".join(
+        f"{key.upper()} {summary['mean'][key]:.3f} in the mean of the folds and "
+        f"{summary['pooled'][key]:.3f} pooled"
+        for key in ("auroc", "auprc")
+    )
+    return [
+        f"the folds' scores are calibrated differently in {len(mixed)} classes "
+        f"({shortlist(mixed)}), so that areas and curves of all records at once rank scores of "
+        f"different scales: {areas}; take the folds' mean"
+    ]
 
 
 def format_summary(summary: dict) -> str:

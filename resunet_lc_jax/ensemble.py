@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.data.sources import Records, Source
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.evaluate import keep_thresholds, publish
+from resunet_lc_jax.evaluate import keep_temperatures, keep_thresholds, publish
+from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.predict import (
@@ -25,6 +26,7 @@ from resunet_lc_jax.predict import (
     write_predictions,
 )
 from resunet_lc_jax.runs import settings
+from resunet_lc_jax.runs.about import about_run, about_together
 from resunet_lc_jax.runs.kind import FOLDS, MARK, read_mark
 from resunet_lc_jax.runs.open_run import open_run
 from tfds_physionet.errors import RecordError
@@ -94,11 +96,13 @@ def evaluate_ensemble(
     first = configs[ensemble.runs[0]]
     _check_folder(ensemble, workdir)
     splits = [split, "validation"] if ensemble.vote == "mean" else [split]
-    (parts, *validation), notes = _score(ensemble, configs, splits)
-    together = combine(parts, ensemble.vote)
+    (parts, *validation), notes, members = _score(ensemble, configs, splits)
+    together, rule = combine(parts, ensemble.vote), "of the runs, by vote"
     for scored in validation:
-        chosen = keep_thresholds(workdir, first.eval.thresholds, combine(scored, "mean"))
-        together = together.decided(chosen)
+        mean = combine(scored, "mean")
+        keep_temperatures(workdir, mean, step=None)
+        chosen = keep_thresholds(workdir, first.eval.thresholds, mean)
+        together, rule = together.decided(chosen), chosen.method
     models = ", ".join(dict.fromkeys(config.model.name for config in configs.values()))
     name = f"{ensemble.vote} of {len(ensemble.runs)} ({models})"
     runs = [os.path.relpath(run, workdir.resolve()) for run in ensemble.runs]
@@ -106,7 +110,8 @@ def evaluate_ensemble(
     if hosts.is_main():
         mark = {"name": name, "vote": ensemble.vote, "runs": runs, "data": folds}
         write_json(workdir / MARK, mark)
-    return publish(together, first, workdir, split=split, title=name, notes=notes)
+    about = about_together(members, workdir, network=name, thresholds=rule)
+    return publish(together, first, workdir, split=split, title=name, notes=notes, about=about)
 
 
 def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
@@ -117,20 +122,22 @@ def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
 
 def _score(
     ensemble: Ensemble, configs: Mapping[Path, ConfigDict], splits: Sequence[str]
-) -> tuple[list[list[Predictions]], list[str]]:
-    """By split, each run's predictions, decided at its own thresholds; and the notes."""
+) -> tuple[list[list[Predictions]], list[str], list[dict[str, Any]]]:
+    """By split, each run's predictions, decided at its own thresholds; notes; what each run is."""
     parts: list[list[Predictions]] = [[] for _ in splits]
     notes: dict[str, None] = {}
+    members: list[dict[str, Any]] = []
     opened: dict[Source, Records | None] = {}
     for path in ensemble.runs:
         source = settings.source(configs[path])
         run = open_run(path, configs[path], *splits, records=opened.get(source))
         opened[source] = run.records
         notes |= dict.fromkeys(run.notes)
+        members.append(about_run(run, splits[0]))
         for of_split, split in zip(parts, splits, strict=True):
             of_split.append(run.score(split))
             check_same_records(of_split[0], of_split[-1], str(ensemble.runs[0]), str(path))
-    return parts, list(notes)
+    return parts, list(notes), members
 
 
 def combine(parts: Sequence[Predictions], vote: str) -> Predictions:
@@ -214,4 +221,9 @@ def predict_ensemble(
         each = np.stack([run[name] for run in scores])
         decisions = np.stack([at.decide(s) for at, s in zip(own, each, strict=True)])
         decided.append((record, *_vote(each, decisions, ensemble.vote, chosen)))
-    return write_predictions(decided, unreadable_folders(found) + list(errors.items()), output)
+    return write_predictions(
+        decided,
+        unreadable_folders(found) + list(errors.items()),
+        output,
+        temperatures=Temperatures.from_json(workdir / CALIBRATION, step=None),
+    )

@@ -13,8 +13,10 @@ from resunet_lc_jax.data.sources import Records
 from resunet_lc_jax.data.windows import ScoreBatch, Windowing
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures import figures, metrics, report, thresholds
+from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.predictions import Predictions, save_predictions
 from resunet_lc_jax.measures.thresholds import Thresholds
+from resunet_lc_jax.runs.about import about_run
 from resunet_lc_jax.runs.open_run import OpenRun, open_run, score_split
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.diagnoses import CLASS_NAMES
@@ -45,9 +47,27 @@ def validate(records: Records, score_batch: ScoreBatch, windowing: Windowing) ->
 
 
 def choose_thresholds(run: OpenRun) -> OpenRun:
-    """Chooses a run's thresholds on its validation records; returns the run with them."""
-    method = run.config.eval.thresholds
-    return replace(run, thresholds=keep_thresholds(run.workdir, method, run.score("validation")))
+    """Chooses a run's thresholds on its validation records; returns the run with them.
+
+    On the same records it is calibrated, see `keep_temperatures`.
+    """
+    method, validation = run.config.eval.thresholds, run.score("validation")
+    keep_temperatures(run.workdir, validation, step=run.step)
+    return replace(run, thresholds=keep_thresholds(run.workdir, method, validation))
+
+
+def keep_temperatures(workdir: Path, validation: Predictions, *, step: int | None) -> None:
+    """Fits temperatures on the predictions of a validation split and writes calibration.json.
+
+    Args:
+      workdir: The folder of a run or an ensemble.
+      validation: The predictions.
+      step: Of the checkpoint; None of an ensemble.
+    """
+    if hosts.is_main():
+        fitted = Temperatures.fit(validation.labels, validation.scores)
+        fitted.to_json(workdir / CALIBRATION, step=step)
+    hosts.wait("calibration")
 
 
 def keep_thresholds(workdir: Path, method: str, validation: Predictions) -> Thresholds:
@@ -85,7 +105,13 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
 def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
     """Evaluates an open run, as `evaluate` does."""
     return publish(
-        run.score(split), run.config, run.workdir, split=split, title=run.title, notes=run.notes
+        run.score(split),
+        run.config,
+        run.workdir,
+        split=split,
+        title=run.title,
+        notes=run.notes,
+        about=about_run(run, split),
     )
 
 
@@ -96,6 +122,7 @@ def publish(
     *,
     split: str,
     title: str,
+    about: Mapping[str, Any],
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measures predictions and writes what there is to know of them.
@@ -109,12 +136,14 @@ def publish(
       workdir: Where to write to.
       split: What they are of.
       title: What made them.
+      about: The same for machines, see `about.about_run`.
       notes: What a reader must know of the records.
 
     Returns:
       The report, see `report.build_report`, and the notes.
     """
-    measured = _report(predictions, config) | {"notes": list(notes)}
+    fitted = Temperatures.from_json(workdir / CALIBRATION, step=about.get("step"))
+    measured = _report(predictions, config, about, fitted) | {"notes": list(notes)}
     if hosts.is_main():
         folder = workdir / "evaluation"
         save_predictions(folder / f"{split}.npz", predictions)
@@ -126,8 +155,18 @@ def publish(
     return measured
 
 
-def _report(predictions: Predictions, config: ConfigDict) -> dict[str, Any]:
-    return report.build_report(predictions, replicates=config.eval.bootstrap_replicates)
+def _report(
+    predictions: Predictions,
+    config: ConfigDict,
+    about: Mapping[str, Any],
+    temperatures: Temperatures | None = None,
+) -> dict[str, Any]:
+    return report.build_report(
+        predictions,
+        replicates=config.eval.bootstrap_replicates,
+        about=about,
+        temperatures=temperatures,
+    )
 
 
 def evaluate_leads(
@@ -158,7 +197,9 @@ def evaluate_leads(
     for size in sizes:
         validation = run.score("validation", leads=size)
         chosen = thresholds.choose(config.eval.thresholds, validation.labels, validation.scores)
-        reports[str(size)] = _report(run.score(split, leads=size).decided(chosen), config)
+        scored = run.score(split, leads=size).decided(chosen)
+        about = about_run(run, split) | {"leads": size, "thresholds": chosen.method}
+        reports[str(size)] = _report(scored, config, about)
     notes = list(run.notes)
     if unseen := sorted(set(sizes) - set(config.augment.lead_sets) - {12}):
         notes.append(

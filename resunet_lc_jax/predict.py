@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
+from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from resunet_lc_jax.runs.screen import progress, say
@@ -58,7 +59,8 @@ def predict(
     """Scores every record below a folder with a trained run.
 
     Writes OUTPUT/<record>.csv in the Challenge's format (in the input's sub-folders),
-    OUTPUT/predictions.csv with one row a record, and OUTPUT/errors.csv with the records that
+    OUTPUT/predictions.csv with one row a record (with calibrated scores, too, where the run has
+    calibration.json), and OUTPUT/errors.csv with the records that
     could not be read and why, and with remarks on those that were. Whatever happens to a record, it
     never stops the others.
 
@@ -79,7 +81,8 @@ def predict(
         (record, scores, run.thresholds.decide(scores))
         for record, scores in score_found(run, found, errors, "predicting", strict=strict)
     )
-    return write_predictions(decided, errors, output)
+    temperatures = Temperatures.from_json(workdir / CALIBRATION, step=run.step)
+    return write_predictions(decided, errors, output, temperatures=temperatures)
 
 
 def unreadable_folders(found: Found) -> Errors:
@@ -108,13 +111,21 @@ def score_found(
     yield from progress(run.score_signals(signals), title, len(found.records), unit="record")
 
 
-def write_predictions(decided: Iterable[Decided], errors: Errors, output: Path) -> int:
+def write_predictions(
+    decided: Iterable[Decided],
+    errors: Errors,
+    output: Path,
+    *,
+    temperatures: Temperatures | None = None,
+) -> int:
     """Writes the files of `predict`; of several processes the first does it, the others wait.
 
     Args:
       decided: Each record's scores and decisions.
       errors: Of those that could not be read; complete once `decided` is used up.
       output: Where the files go.
+      temperatures: Give predictions.csv a column <class>_calibrated for each class; all else, and
+        the Challenge's files, hold the scores as they are.
 
     Returns:
       The exit status: 0, or 1 if there is no record.
@@ -130,7 +141,8 @@ def write_predictions(decided: Iterable[Decided], errors: Errors, output: Path) 
         beside.open("w", newline="", encoding="utf-8") as file,
     ):
         rows = csv.writer(file)
-        rows.writerow(["record", "diagnoses", "leads_missing", "leads_derived", *CLASS_NAMES])
+        columns = [*CLASS_NAMES, *(f"{name}_calibrated" for name in CLASS_NAMES if temperatures)]
+        rows.writerow(["record", "diagnoses", "leads_missing", "leads_derived", *columns])
         for record, scores, decisions in decided:
             name = record.found.name
             try:
@@ -144,7 +156,8 @@ def write_predictions(decided: Iterable[Decided], errors: Errors, output: Path) 
                 continue
             found = "|".join(np.array(CLASS_NAMES)[decisions == 1])
             leads = "|".join(record.leads_missing), "|".join(record.leads_derived)
-            rows.writerow([name, found, *leads, *(f"{score:.9g}" for score in scores)])
+            shown = [*scores, *(temperatures.apply(scores) if temperatures else ())]
+            rows.writerow([name, found, *leads, *(f"{score:.9g}" for score in shown)])
             remarks += [(name, remark) for remark in record.remarks]
             done += 1
             incomplete += bool(record.leads_missing)

@@ -48,6 +48,8 @@ def train(config: ConfigDict, workdir: Path, records: Records | None = None) -> 
         with preemption.listen() as stop:
             if not _loop(setup, workdir, stop):
                 return preemption.EXIT_STATUS
+        if hosts.is_main():
+            provenance.record_end(workdir)
         run = load_run(workdir, config, model=setup.model, records=setup.records)
         evaluate_run(choose_thresholds(run), "test")
     return 0

@@ -1,18 +1,20 @@
 """How far scores can be taken for probabilities: reliability, errors, slope, and a remedy."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import chdtrc
 
 from resunet_lc_jax.measures.intervals import FEWEST, NORMAL_975, wilson
 from resunet_lc_jax.measures.ranking import ratio
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import write_json
 
+CALIBRATION = "calibration.json"
 _ROUNDS = 50  # of Newton's method; it takes about eight
 _CLIP = 1e-7  # a score of 0 or 1 has no logit
 _STEEPEST = 50.0  # a slope beyond this means that the scores part the class from the rest
@@ -161,14 +163,24 @@ def line(labels: np.ndarray, scores: np.ndarray) -> Line:
     )
 
 
+def _loss(z: np.ndarray, labels: np.ndarray) -> float:
+    """Minus the logarithm of the likelihood of labels given their logits."""
+    return float(np.sum(np.logaddexp(0, z) - labels * z))
+
+
+def _lowest(columns: np.ndarray, labels: np.ndarray) -> float:
+    """The loss of the line of the highest likelihood."""
+    weights, _ = _fit(columns, labels, np.zeros(len(labels)), np.array([0.0, 1.0]))
+    return _loss(columns @ weights, labels)
+
+
 def _fit(
     columns: np.ndarray, labels: np.ndarray, offset: np.ndarray, start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regression by Newton's method with halved steps: weights and standard errors."""
 
     def loss(weights: np.ndarray) -> float:
-        z = columns @ weights + offset
-        return float(np.sum(np.logaddexp(0, z) - labels * z))
+        return _loss(columns @ weights + offset, labels)
 
     weights, now = start, loss(start)
     covariance = np.full((len(start), len(start)), np.nan)
@@ -184,6 +196,39 @@ def _fit(
         if before - now < 1e-10:
             break
     return weights, np.sqrt(np.diag(covariance))
+
+
+def differently_calibrated(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], *, significance: float = 0.05
+) -> list[str]:
+    """The classes of which scores of several parts, such as folds, mean different probabilities.
+
+    Compares the likelihood of one logistic line over the scores' logits for all parts with that of
+    a line for each, whose logarithm times 2 is distributed as chi square (Wilks 1938); p-values
+    hold for all classes at once (Bonferroni).
+
+    Args:
+      parts: labels [N, 26] 0/1 and scores [N, 26] of each.
+      significance: A class is named if its p-value is below.
+
+    Returns:
+      Abbreviations; parts with fewer than five positives or negatives of a class are left out.
+    """
+    named = []
+    for k, name in enumerate(CLASS_NAMES):
+        lines = []
+        for labels, scores in parts:
+            label, x = np.asarray(labels[:, k], np.float64), logits(scores[:, k])
+            if min(label.sum(), (1 - label).sum()) >= FEWEST:
+                lines.append((np.stack([np.ones_like(x), x], axis=1), label))
+        if len(lines) < 2:
+            continue
+        whole = [np.concatenate(of) for of in zip(*lines, strict=True)]
+        gained = _lowest(*whole) - sum(_lowest(*one) for one in lines)
+        p_value = chdtrc(2 * (len(lines) - 1), 2 * gained)
+        if p_value * len(CLASS_NAMES) < significance:
+            named.append(name)
+    return named
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,18 +259,31 @@ class Temperatures:
         """Returns calibrated probabilities for scores [..., 26]; order within a class stays."""
         return 0.5 * (1 + np.tanh(logits(scores) / self.values / 2))
 
-    def to_json(self, path: str | Path) -> None:
-        """Writes calibration.json beside `path` and renames."""
-        write_json(
-            path, {"temperatures": dict(zip(CLASS_NAMES, self.values.tolist(), strict=True))}
-        )
+    def to_json(self, path: str | Path, *, step: int | None) -> None:
+        """Writes calibration.json beside `path` and renames.
+
+        Args:
+          path: The file.
+          step: The checkpoint's; None of several runs together.
+        """
+        by_class = dict(zip(CLASS_NAMES, self.values.tolist(), strict=True))
+        write_json(path, {"step": step, "temperatures": by_class})
 
     @classmethod
-    def from_json(cls, path: str | Path) -> "Temperatures":
-        """Reads what `to_json` wrote; ValueError if a class is missing or no positive number."""
+    def from_json(cls, path: str | Path, *, step: int | None) -> "Temperatures | None":
+        """Reads what `to_json` wrote; None if it is not there, or of another step's scores.
+
+        Raises:
+          ValueError: A class is missing or no positive number.
+        """
+        if not Path(path).is_file():
+            return None
         try:
-            content: Mapping[str, Any] = json.loads(Path(path).read_text())["temperatures"]
-            values = np.array([float(content[name]) for name in CLASS_NAMES])
+            content = json.loads(Path(path).read_text())
+            by_class: Mapping[str, Any] = content["temperatures"]
+            values = np.array([float(by_class[name]) for name in CLASS_NAMES])
+            if content["step"] != step:
+                return None
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a calibration file ({error!r})") from error
         if not np.all((values > 0) & np.isfinite(values)):

@@ -29,9 +29,10 @@ def describe_classes(
       temperatures: of the run, for calibration after them.
 
     Returns:
-      By abbreviation: positives, prevalence, few_positives, threshold, true_positives,
-      false_positives, false_negatives, true_negatives, `SHARES`, sensitivity at 90 and 95 %
-      specificity, `CLASS_METRICS`, intervals of these, calibration and precision_recall.
+      By abbreviation: positives, prevalence, few_positives, threshold (NaN where several made the
+      decisions, which are listed under thresholds), true_positives, false_positives,
+      false_negatives, true_negatives, `SHARES`, sensitivity at 90 and 95 % specificity,
+      `CLASS_METRICS`, intervals of these, calibration and precision_recall.
     """
     labels, scores, decisions = predictions.labels, predictions.scores, predictions.decisions
     before = _calibration(labels, scores)
@@ -50,7 +51,7 @@ def describe_classes(
             "positives": int(label.sum()),
             "prevalence": float(label.mean()),
             "few_positives": bool(measured.few[k]),
-            "threshold": float(predictions.thresholds[k]),
+            **_thresholds(predictions.thresholds[..., k]),
             "true_positives": int((label & decided).sum()),
             "false_positives": int((~label & decided).sum()),
             "false_negatives": int((label & ~decided).sum()),
@@ -67,6 +68,14 @@ def describe_classes(
             "precision_recall": _precision_recall(label, scores[:, k]),
         }
     return classes
+
+
+def _thresholds(values: np.ndarray) -> dict[str, Any]:
+    """The threshold of a class; of folds with their own none, but a list of them."""
+    each = np.unique(values)
+    if len(each) == 1:
+        return {"threshold": float(each[0])}
+    return {"threshold": float("nan"), "thresholds": each.tolist()}
 
 
 def _at_specificities(

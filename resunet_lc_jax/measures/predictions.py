@@ -25,7 +25,8 @@ class Predictions:
       labels: [N, 26] uint8.
       scores: [N, 26] float32 probabilities.
       decisions: [N, 26] uint8.
-      thresholds: [26] float64, decisions = scores >= thresholds (a vote of several runs aside).
+      thresholds: [26] float64, decisions = scores >= thresholds (a vote of several runs aside); or
+        [N, 26] where the records of several runs, such as folds, were decided at different ones.
       age: [N] float32 years, nan where unknown; given none, all are.
       sex: [N] 'male', 'female' or 'unknown'; given none, all are unknown.
     """
@@ -58,6 +59,8 @@ class Predictions:
     def take(self, rows: np.ndarray) -> "Predictions":
         """Returns the given rows: indices or a mask [N]."""
         taken = {name: np.asarray(values)[rows] for name, values in self.columns().items()}
+        if self.thresholds.ndim == 2:
+            taken["thresholds"] = self.thresholds[rows]
         return replace(self, **taken)
 
     def decided(self, thresholds: Thresholds) -> "Predictions":
@@ -66,11 +69,12 @@ class Predictions:
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """Returns the records of all parts; the thresholds are the means of theirs."""
+    """Returns the records of all parts, each with the thresholds that decided it."""
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].columns()
     }
-    return Predictions(**columns, thresholds=np.mean([part.thresholds for part in parts], axis=0))
+    at = [np.broadcast_to(part.thresholds, part.scores.shape) for part in parts]
+    return Predictions(**columns, thresholds=np.concatenate(at))
 
 
 def check_same_records(first: Predictions, other: Predictions, here: str, there: str) -> None:

@@ -103,7 +103,7 @@ def _class_tables(report: Mapping[str, Any]) -> list[str]:
         of = entry["calibration"]
         lines.append(
             f"  {name:8}{entry['positives']:9,}{'*' if entry['few_positives'] else ' '}"
-            f"{entry['threshold']:11.3f}{cells}{of['error']:8.3f}{_cell(of['slope'], digits=2):>8}"
+            f"{_threshold(entry):>11}{cells}{of['error']:8.3f}{_cell(of['slope'], digits=2):>8}"
         )
     if report["few_positives"]:
         lines.append(f"  * fewer than {FEWEST} positives (patients with the class): no interval")
@@ -116,6 +116,11 @@ def _class_tables(report: Mapping[str, Any]) -> list[str]:
         cells = "".join(f"{_cell(entry[key], entry['intervals'][key]):>21}" for key in SHARES)
         lines.append(f"  {name:8}{numbers}{cells}")
     return lines
+
+
+def _threshold(entry: Mapping[str, Any]) -> str:
+    each = entry.get("thresholds", [entry["threshold"]])
+    return "-".join(f"{value:.3f}" for value in dict.fromkeys((each[0], each[-1])))
 
 
 def _group_tables(report: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,12 @@ def seal(folder: Path, step: int) -> None:
             other.unlink(missing_ok=True)
 
 
+def fingerprint(folder: Path, step: int) -> str | None:
+    """What tells a sealed checkpoint from every other; None of one that never was sealed."""
+    path = folder / _FOLDER / f"{step}.json"
+    return hashlib.blake2b(path.read_bytes()).hexdigest()[:32] if path.is_file() else None
+
+
 def set_damaged_aside(folder: Path) -> None:
     """Renames the checkpoints whose files are not as they were sealed, and says so."""
     for path in (folder / _FOLDER).glob("[0-9]*.json"):

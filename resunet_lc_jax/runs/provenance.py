@@ -26,21 +26,29 @@ def record_start(workdir: Path, *, step: int, data: dict[str, Any]) -> None:
       step: At which step it starts.
       data: What it is trained on, see `data_source`.
     """
-    known = _read(workdir)
+    known = read_provenance(workdir)
     start = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "time": _now(),
         "step": step,
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {"resunet_lc_jax": __version__}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "commit": _commit(),
+        "commit": code_commit(),
         "processes": jax.process_count(),
         "devices": [device.device_kind for device in jax.devices()],
     }
     content = {"data": data, "starts": [*known.get("starts", []), start]}
     write_json(workdir / _FILE, content)
+
+
+def record_end(workdir: Path) -> None:
+    """Adds to the last start of a run when its training came to its end."""
+    known = read_provenance(workdir)
+    if known.get("starts"):
+        known["starts"][-1].setdefault("ended", _now())
+        write_json(workdir / _FILE, known)
 
 
 def data_source(builder_dir: str | Path) -> dict[str, Any]:
@@ -59,7 +67,7 @@ def check_data(workdir: Path, builder_dir: str | Path, *, allowed: bool) -> None
     Raises:
       ValueError: The records have another fingerprint, and that is not allowed.
     """
-    trained = _read(workdir).get("data", {}).get("fingerprint")
+    trained = read_provenance(workdir).get("data", {}).get("fingerprint")
     given = data_source(builder_dir)["fingerprint"]
     if trained is not None and trained != given and not allowed:
         raise ValueError(
@@ -69,12 +77,17 @@ def check_data(workdir: Path, builder_dir: str | Path, *, allowed: bool) -> None
         )
 
 
-def _read(workdir: Path) -> dict[str, Any]:
+def read_provenance(workdir: Path) -> dict[str, Any]:
+    """Returns what provenance.json holds, {} where there is none: data, and starts (a list)."""
     path = workdir / _FILE
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _commit() -> str | None:
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def code_commit() -> str | None:
     """The commit of the code, marked where files differ from it; None where it is not known."""
     built_from = Path(__file__).parents[1] / "commit.txt"  # of an installed package, see setup.py
     if built_from.is_file():

@@ -10,7 +10,12 @@ from ml_collections import ConfigDict
 
 from configs import quickstart
 from resunet_lc_jax.compare import compare
-from resunet_lc_jax.crossvalidate import crossvalidate, format_summary, summarise
+from resunet_lc_jax.crossvalidate import (
+    crossvalidate,
+    format_summary,
+    mixed_scales,
+    summarise,
+)
 from resunet_lc_jax.measures.metrics import score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
 
@@ -70,7 +75,22 @@ def test_each_fold_is_tested_by_a_run_that_has_not_seen_it(
     assert summary["standard_deviation"]["auprc"] == pytest.approx(np.std(values, ddof=1))
     whole = json.loads((workdir / "evaluation" / "test.json").read_text())
     assert summary["pooled"]["auprc"] == pytest.approx(whole["auprc"])
-    assert "| res1d_maxpool |" in compare([workdir], tmp_path / "compared", replicates=5)
+    table = compare([workdir], tmp_path / "compared", replicates=5)
+    assert "| res1d_maxpool |" in table and "thresholds by f1" in table
+
+    # Each record is decided at the thresholds of the run that tested its fold.
+    of_folds = [
+        json.loads((workdir / fold / "thresholds.json").read_text())["thresholds"]["AF"]
+        for fold in ("fold_02", "fold_10")
+    ]
+    assert sorted(set(pooled.thresholds[:, 0])) == sorted(set(of_folds))
+    np.testing.assert_array_equal(pooled.decisions, pooled.scores >= pooled.thresholds)
+    entry = whole["classes"]["AF"]
+    assert entry.get("thresholds", [entry["threshold"]]) == sorted(set(of_folds))
+    about = whole["about"]
+    assert (about["thresholds"], about["step"], about["split"]) == ("f1", None, "test")
+    assert [Path(member["run"]).name for member in about["members"]] == ["fold_02", "fold_10"]
+    assert summary["differently_calibrated"] == [] or whole["notes"]
 
     before = _files(workdir)
     capsys.readouterr()
@@ -105,6 +125,27 @@ def test_a_summary_holds_mean_spread_and_each_fold() -> None:
     assert summary["pooled"]["auroc"] == pooled["auroc"]
     table = format_summary(summary)
     assert all(f"{value:.3f}" in table for value in each) and "fold 5" in table
+
+
+def test_pooled_areas_of_folds_on_different_scales_are_flagged() -> None:
+    rng = np.random.default_rng(0)
+
+    def part(shift: float) -> Predictions:
+        names = np.array([f"R{number}" for number in rng.integers(0, 10**9, 400)])
+        z = rng.normal(-1, 2, (400, 26))
+        labels = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(np.uint8)
+        scores = 1 / (1 + np.exp(-z - shift))
+        decisions = (z > 0).astype(np.uint8)
+        at = np.full(26, 1 / (1 + np.exp(-shift)))
+        return Predictions(names, names, names, labels, scores, decisions, at)
+
+    summary = summarise({1: part(0.0), 2: part(4.0)})
+    assert len(summary["differently_calibrated"]) == 26
+    assert summary["pooled"]["auroc"] < summary["mean"]["auroc"] - 0.05
+    assert mixed_scales(summary | {"differently_calibrated": []}) == []
+    (note,) = mixed_scales(summary)
+    assert "calibrated differently in 26 classes" in note
+    assert f"AUROC {summary['mean']['auroc']:.3f} in the mean of the folds" in note
 
 
 @pytest.mark.parametrize("folds", [[3], [3, 3], [0, 1], [1, 11]])

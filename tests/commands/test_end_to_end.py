@@ -83,6 +83,58 @@ def test_a_run_leaves_config_metrics_thresholds_and_evaluation(trained: Path) ->
         assert low <= high and np.isfinite(report[name])
 
 
+def test_a_report_says_what_it_is_of_in_valid_json(trained: Path, config: ConfigDict) -> None:
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no JSON")
+
+    text = (trained / "evaluation" / "test.json").read_text()
+    report = json.loads(text, parse_constant=refuse)
+    about = report["about"]
+    assert (about["run"], about["network"], about["split"]) == (
+        str(trained),
+        config.model.name,
+        "test",
+    )
+    assert (about["thresholds"], about["windows"], about["variant"]) == ("f1", "all", "100hz")
+    assert about["step"] == load_run(trained, config).step
+    data = json.loads((trained / "provenance.json").read_text())
+    assert about["records"] == data["data"]["fingerprint"] and about["commit"]
+    ends = [start.get("ended") for start in data["starts"]]
+    assert ends[-1] >= data["starts"][-1]["time"]
+    assert len(about["checkpoint"]) == 32
+    assert set(report["sexes"]) <= {"female", "male", "unknown"} and report["ages"]
+    assert sum(group["records"] for group in report["ages"].values()) == report["records"]
+
+
+def test_predictions_carry_calibrated_scores_beside_those_of_the_network(
+    trained: Path, config: ConfigDict, simulated_records: Path, tmp_path: Path
+) -> None:
+    record = sorted(simulated_records.rglob("*.hea"))[0]
+    fitted = json.loads((trained / "calibration.json").read_text())["temperatures"]
+    assert predict(config, trained, record, tmp_path / "out") == 0
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row)[-52:] == [*CLASS_NAMES, *(f"{name}_calibrated" for name in CLASS_NAMES)]
+    for name in CLASS_NAMES:
+        score = float(row[name])
+        logit = np.log(score / (1 - score)) / fitted[name]
+        # A score is written in nine digits.
+        assert float(row[f"{name}_calibrated"]) == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-5)
+    (file,) = (path for path in (tmp_path / "out").glob("*.csv") if path.stem == record.stem)
+    np.testing.assert_allclose(
+        read_challenge_csv(file).scores, [float(row[n]) for n in CLASS_NAMES]
+    )
+
+    # Scores of another checkpoint are not calibrated by these temperatures.
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    kept = json.loads((run / "calibration.json").read_text())
+    (run / "calibration.json").write_text(json.dumps(kept | {"step": kept["step"] + 1}))
+    assert predict(config, run, record, tmp_path / "without") == 0
+    header = (tmp_path / "without" / "predictions.csv").read_text().splitlines()[0]
+    assert "calibrated" not in header
+
+
 def test_each_record_of_the_split_is_evaluated_once(trained: Path, config: ConfigDict) -> None:
     evaluate(config, trained, split="fold_9")
     folds = [
@@ -120,8 +172,12 @@ def test_a_run_stopped_and_taken_up_again_equals_the_run_that_was_not(
     assert train(config, again) == 0
     assert (again / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
     assert _weights(again, config) == _weights(trained, config)
-    for name in ("thresholds.json", "evaluation/test.json"):
+    for name in ("thresholds.json", "calibration.json"):
         assert (again / name).read_bytes() == (trained / name).read_bytes()
+    reports = [json.loads((run / "evaluation/test.json").read_text()) for run in (again, trained)]
+    for report, run in zip(reports, (again, trained), strict=True):
+        assert report["about"].pop("run") == str(run) and report["about"].pop("checkpoint")
+    assert reports[0] == reports[1]
 
 
 def test_a_finished_run_is_left_as_it_is(trained: Path, config: ConfigDict) -> None:

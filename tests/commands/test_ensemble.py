@@ -125,9 +125,16 @@ def test_an_ensemble_is_evaluated_compared_and_applied_as_a_run_is(
     chosen = thresholds.choose("f1", validation.labels, validation.scores)
     np.testing.assert_array_equal(together.thresholds, chosen.values)
 
+    about = json.loads((workdir / "evaluation" / "test.json").read_text())["about"]
+    assert about["network"] == "mean of 2 (res1d_maxpool)" and about["thresholds"] == "f1"
+    assert (about["leads"], about["windows"], about["step"]) == (None, "all", None)
+    assert [member["leads"] for member in about["members"]] == [12, 2]
+
     table = compare([workdir], tmp_path / "compared", replicates=5)
     assert "| mean of 2 (res1d_maxpool) |" in table
     assert predict_ensemble(ensemble, runs, workdir, simulated_records, tmp_path / "out") == 0
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        assert "AF_calibrated" in file.readline()
     files = {path.stem: path for path in (tmp_path / "out" / "training").rglob("*.csv")}
     for row, name in enumerate(together.record_id):
         found = read_challenge_csv(files[str(name)])

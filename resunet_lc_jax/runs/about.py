@@ -1,0 +1,62 @@
+"""What a report is of: the run, its checkpoint, its settings, the records, the code."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resunet_lc_jax import __version__
+from resunet_lc_jax.runs import integrity, provenance
+from resunet_lc_jax.runs.open_run import OpenRun
+
+
+def about_run(run: OpenRun, split: str) -> dict[str, Any]:
+    """Describes what made a run's predictions of a split; None stands for what is not known.
+
+    Args:
+      run: The run, opened with its records.
+      split: Which of them.
+
+    Returns:
+      run, network, width, checkpoint (a hash of its files), step, split, thresholds (the rule),
+      windows, variant and leads of the signals, records (the fingerprint of what was prepared),
+      commit, version.
+    """
+    config = run.config
+    source = provenance.data_source(run.records.folder) if run.records else {}
+    return {
+        "run": str(run.workdir),
+        "network": config.model.name,
+        "width": config.model.width,
+        "checkpoint": integrity.fingerprint(run.workdir / "checkpoints", run.step),
+        "step": run.step,
+        "split": split,
+        "thresholds": run.thresholds.method,
+        "windows": config.eval.windows,
+        "variant": config.data.variant,
+        "leads": len(config.data.leads),
+        "records": source.get("fingerprint"),
+        "commit": provenance.code_commit(),
+        "version": __version__,
+    }
+
+
+def about_together(
+    members: Sequence[Mapping[str, Any]], workdir: Path, **own: str | None
+) -> dict[str, Any]:
+    """Describes what several runs made together.
+
+    Args:
+      members: Of `about_run`, of each.
+      workdir: The folder of what they made.
+      own: What is said of the whole, as its network and its rule of thresholds.
+
+    Returns:
+      The keys of `about_run`, None where the members differ, and members.
+    """
+    first = members[0]
+    alike = {
+        key: value if all(other.get(key) == value for other in members) else None
+        for key, value in first.items()
+    }
+    alone = {"run": str(workdir), "checkpoint": None, "step": None}
+    return alike | alone | own | {"members": [dict(member) for member in members]}
