@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -102,7 +103,9 @@ def runs(
         variables = initial_variables(config, build_model(config))
         run = folder / name
         with hold(run, config), Checkpoints(run / "checkpoints") as checkpoints:
-            state = create_state(variables, optim.create_optimizer("sgd", 0.1))
+            state = create_state(
+                variables, optim.create_optimizer("sgd", optax.constant_schedule(0.1))
+            )
             checkpoints.save(state, metric=0.5, wait=True)
         at = 0.4 if name == "first" else 0.6
         Thresholds(np.full(26, at), "fixed").to_json(folder / name / "thresholds.json")
