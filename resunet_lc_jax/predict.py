@@ -1,10 +1,12 @@
 """Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -12,7 +14,7 @@ from ml_collections import ConfigDict
 from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
-from resunet_lc_jax.measures.challenge_csv import write_challenge_csv
+from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
@@ -25,7 +27,7 @@ from tfds_physionet.records import RecordError, read_record
 from tfds_physionet.signals import PreparedSignal, prepare
 
 CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
-_TABLES = ("predictions", "errors")
+Told = TypeVar("Told")
 _AHEAD_BYTES = 200_000_000  # of signals that are read before the network takes them
 
 
@@ -146,8 +148,7 @@ def write_predictions(
         for record, scores, decisions in decided:
             name = record.found.name
             try:
-                path = output / f"{name}{'.record' if name in _TABLES else ''}.csv"
-                last = name.rpartition("/")[2]
+                path, last = output / output_name(name), name.rpartition("/")[2]
                 write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores)
             except (OSError, UnicodeError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
@@ -186,22 +187,27 @@ def _prepared_ahead(
     """Reads and prepares records in threads, ahead of the network by their size, in order."""
     wanted, threads = VARIANTS[variant], num_cores()
 
-    def read(
-        found: FoundRecord,
-    ) -> tuple[FoundRecord, tuple[ReadRecord, PreparedSignal] | RecordError]:
-        # The guard around a record: nothing that is in one stops the others.
-        try:
-            record = read_record(found.path, strict=strict)
-            signal = prepare(record, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
-        except Exception as error:
-            return found, of_record(found.path, error)
+    def read(found: FoundRecord) -> tuple[ReadRecord, PreparedSignal]:
+        record = read_record(found.path, strict=strict)
+        signal = prepare(record, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
         leads = signal.leads_missing, signal.leads_derived
-        return found, (ReadRecord(found, *leads, record.remarks), signal)
+        return ReadRecord(found, *leads, record.remarks), signal
+
+    def size(found: FoundRecord) -> int:
+        told = _guarded(_signal_bytes, found)
+        return 0 if isinstance(told, RecordError) else told  # reading it will say why
 
     with ThreadPoolExecutor(threads) as pool:
-        for found, result in map_ahead(
-            pool, read, records, ahead=4 * threads, size=_signal_bytes, largest=_AHEAD_BYTES
-        ):
+        results = map_ahead(
+            pool,
+            partial(_guarded, read),
+            records,
+            ahead=4 * threads,
+            size=size,
+            largest=_AHEAD_BYTES,
+        )
+        for found in records:
+            result = next(results)
             if isinstance(result, RecordError):
                 errors.append((found.name, result))
             else:
@@ -209,10 +215,15 @@ def _prepared_ahead(
             del result  # or it would be held while the next one is read
 
 
-def _signal_bytes(found: FoundRecord) -> int:
-    """What a record's signal takes in memory, by its header; 0 where that can't be told."""
+def _guarded(call: Callable[[FoundRecord], Told], found: FoundRecord) -> Told | RecordError:
+    """The guard around a record: nothing that is in one stops the others."""
     try:
-        storage = parse_header(found.path)[1]
-    except Exception:
-        return 0  # reading it will say why
+        return call(found)
+    except Exception as error:
+        return of_record(found.path, error)
+
+
+def _signal_bytes(found: FoundRecord) -> int:
+    """What a record's signal takes in memory, by its header."""
+    storage = parse_header(found.path)[1]
     return 2 * len(storage.kept) * storage.samples_per_frame * (storage.num_frames or 0)

@@ -5,18 +5,20 @@ python -m resunet_lc_jax.score LABELS OUTPUTS [scores.csv [class_scores.csv]] [-
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from resunet_lc_jax.measures import metrics
-from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
+from resunet_lc_jax.measures.challenge_csv import output_name, read_challenge_csv
 from tfds_physionet.annotations import read_annotations
 from tfds_physionet.diagnoses import DIAGNOSES, encode
+from tfds_physionet.errors import RecordError, printable, read_file
 from tfds_physionet.files import replacing
-from tfds_physionet.header_text import sort_lines, split_lines
+from tfds_physionet.finding import find_records
+from tfds_physionet.header_text import LARGEST_HEADER, sort_lines, split_lines
 from tfds_physionet.wording import shortlist
 
 _CLASS_OF_CODE = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}
@@ -77,53 +79,46 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
       What was read, in the order of the file names.
 
     Raises:
-      FileNotFoundError: there is no header, or a header has no output file.
+      FileNotFoundError: there is no header.
     """
-    headers = _headers(labels.glob("*")) or _headers(labels.rglob("*"))
-    if not headers:
-        raise FileNotFoundError(f"{labels}: no header files (.hea) in this folder")
+    found = find_records(labels).records
+    # What predict calls a record and its file.
+    headers = [record for record in found if "/" not in record.name] or list(found)
     truths = np.zeros((len(headers), len(DIAGNOSES)), bool)
     decisions, scores = np.zeros_like(truths), np.zeros(truths.shape)
     unread: list[str] = []
     empty: list[str] = []
     refused: list[str] = []
     for row, header in enumerate(headers):
-        # A record's name may hold dots; only the header's own suffix is taken off.
-        beside = outputs / header.relative_to(labels)
-        path = beside.with_name(f"{beside.name[: -len(header.suffix)]}.csv")
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no output file for label file {header}")
-        data = header.read_bytes()
-        generous = read_labels_tolerantly("\n".join(split_lines(data)))
-        # As Python opens a text file: these are line ends, and the bytes are UTF-8.
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         try:
-            official = read_labels(data.decode())
+            data = read_file(header.path, "header", LARGEST_HEADER)
+            generous = read_labels_tolerantly("\n".join(split_lines(data)))
+            # As Python opens a text file: these are line ends, and the bytes are UTF-8.
+            official = read_labels(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode())
+        except RecordError as error:
+            generous = official = np.zeros(len(DIAGNOSES), bool)
+            refused.append(str(error))
         except UnicodeDecodeError as error:
             official = np.zeros(len(DIAGNOSES), bool)
             if not tolerant:
-                byte = error.object[error.start]
-                refused.append(f"{header}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8")
+                byte, path = error.object[error.start], printable(header.path)
+                refused.append(f"{path}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8")
+        name = header.name.rpartition("/")[2]
         if not tolerant and (generous & ~official).any():
-            unread.append(header.stem)
+            unread.append(name)
         truths[row] = generous if tolerant else official
+        path = outputs / output_name(header.name)
         try:
+            if not path.is_file():
+                raise FileNotFoundError(f"{path}: no output file for label file {header.name}.hea")
             output = read_challenge_csv(path)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             refused.append(str(error))
             continue
         if not output.classes:
-            empty.append(header.stem)
+            empty.append(name)
         decisions[row], scores[row] = output.by_class()
     return Loaded(truths, decisions, scores, tuple(unread), tuple(empty), tuple(refused))
-
-
-def _headers(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() == ".hea" and path.name[0] != "." and path.is_file()
-    )
 
 
 def format_scores(result: dict) -> str:

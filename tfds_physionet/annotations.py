@@ -17,7 +17,7 @@ _PAIR = re.compile(
     r"([a-z]+(?:[ _-][a-z]+)?)[ \t]*[:=](.*)|(dx)[ \t](.*)", re.IGNORECASE | re.ASCII
 )
 _NOTHING = ("", "nan", "none", "null", "n/a", "na", "unknown", "-")
-_SEPARATORS = re.compile(r"[,;|、،]")
+_SEPARATORS = re.compile(r"[,;|、،]|[/+&:](?=[ \t]?\d)")
 _QUOTES = "[](){}<>'\"`‘’“”.* \t"
 _PATIENT = "patient,patient id,patientid,patient number,patient no,subject,subject id,subjectid"
 
@@ -41,7 +41,8 @@ def read_annotations(remarks: Iterable[str]) -> Annotations:
         if match := _PAIR.fullmatch(text):
             key = (match[1] or match[3]).lower().replace("_", " ").replace("-", " ")
             values.setdefault(key, []).append(match[2] or match[4] or "")
-    codes = _diagnoses(values.get("dx", []))
+    named = (values.get(key, []) for key in ("dx", "diagnosis", "diagnoses"))
+    codes = _diagnoses([text for texts in named for text in texts])
     return Annotations(
         codes=codes,
         unread_diagnoses=tuple(code for code in codes if not is_known(code)),
@@ -54,8 +55,8 @@ def read_annotations(remarks: Iterable[str]) -> Annotations:
 def _diagnoses(texts: list[str]) -> tuple[str, ...]:
     """Returns the diagnoses, each once.
 
-    They are parted by commas, semicolons and bars, codes by blanks too; brackets and quotes are
-    taken off, and the '.0' of a code that went through a float.
+    They are parted by commas, semicolons and bars, codes by blanks and other signs too; brackets
+    and quotes are taken off, and the '.0' of a code that went through a float.
     """
     found: dict[str, None] = {}
     for part in (part for text in texts for part in _SEPARATORS.split(text)):

@@ -8,6 +8,7 @@ import codecs
 import math
 import re
 
+LARGEST_HEADER = 1 << 20  # bytes
 _BLANK = " \t\r\f\v\0\x1a\ufeff"
 _SPACES = re.compile(r"[ \t\r\f\v]+")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)

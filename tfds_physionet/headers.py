@@ -12,9 +12,15 @@ from tfds_physionet.annotations import read_annotations
 from tfds_physionet.channels import Channel, choose_channels, parse_channel
 from tfds_physionet.databases import database_of
 from tfds_physionet.errors import RecordError, beside, read_file
-from tfds_physionet.header_text import sort_lines, split_fields, split_lines, to_count, to_number
+from tfds_physionet.header_text import (
+    LARGEST_HEADER,
+    sort_lines,
+    split_fields,
+    split_lines,
+    to_count,
+    to_number,
+)
 
-_LARGEST_HEADER = 1 << 20  # bytes
 _MOST_CHANNELS, _MOST_SEGMENTS = 1024, 1024
 _DEFAULT_RATE = 250.0  # header(5)
 _RATES = (10.0, 1e5)
@@ -95,7 +101,7 @@ def parse_header(
     Raises:
         RecordError: It can't be read, or is not a header of a record with an ECG.
     """
-    lines, comments = sort_lines(split_lines(read_file(path, "header", _LARGEST_HEADER)))
+    lines, comments = sort_lines(split_lines(read_file(path, "header", LARGEST_HEADER)))
     if not lines:
         raise RecordError(path, "header", "it has no record line")
     first = _record_line(path, lines[0], lines[1:])

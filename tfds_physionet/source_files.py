@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tfds_physionet.files import replacing
 from tfds_physionet.finding import Found, FoundRecord, find_records, walk_files
+from tfds_physionet.header_text import LARGEST_HEADER
 
 _SUFFIXES = (".hea", ".mat", ".dat")
-_LARGEST_HEADER = 1 << 20
 _TIMES = "signal_files.json"  # beside a build's data
 
 
@@ -93,7 +93,7 @@ def _header(path: str | Path) -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(file, _LARGEST_HEADER) if _regular(file) else b""
+        return os.read(file, LARGEST_HEADER) if _regular(file) else b""
     except OSError:
         return b""
     finally:

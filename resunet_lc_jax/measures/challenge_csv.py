@@ -7,6 +7,7 @@ with a traceback, `read_challenge_csv` raises ValueError.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,8 @@ import numpy as np
 from tfds_physionet.diagnoses import DIAGNOSES
 from tfds_physionet.files import replacing
 
+# Records and folders that would take the place of the tables beside the outputs.
+_TAKEN = re.compile(r"(?:predictions|errors)(?:(?:\.record)*\Z|\.csv(?:\.record)*(?=/))")
 _TRUE = frozenset(("True", "true", "T", "t"))
 
 
@@ -64,6 +67,17 @@ def _places(columns: tuple[str, ...]) -> dict[int, list[int]]:
         for k, diagnosis in enumerate(DIAGNOSES)
     }
     return {k: places for k, places in found.items() if places}
+
+
+def output_name(record: str) -> str:
+    """Returns the path of a record's output file, which is neither predictions.csv nor errors.csv.
+
+    Args:
+      record: its path below the input, without the header's suffix.
+    """
+    if taken := _TAKEN.match(record):
+        record = f"{taken[0]}.record{record[taken.end() :]}"
+    return f"{record}.csv"
 
 
 def write_challenge_csv(

@@ -1,8 +1,11 @@
 """Prediction of folders with odd names and bad files: nothing stops the others or overwrites."""
 
 import csv
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +99,35 @@ def test_leads_that_were_missing_or_derived_are_named(run: Path, tmp_path: Path)
     assert found["two"]["leads_derived"] == "III|aVR|aVL|aVF"
     assert found["two"]["leads_missing"] == "|".join(STANDARD_LEADS[6:])
     assert found["all"]["leads_derived"] == found["all"]["leads_missing"] == ""
+
+
+_MEMORY = """
+import resource, sys
+from resunet_lc_jax.cli import main, parse_flags
+status = main(parse_flags(sys.argv))
+print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+
+
+@pytest.mark.slow
+def test_a_day_of_twelve_leads_is_predicted_in_two_gigabytes(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config["data"] |= {"variant": "500hz", "length": 4096}
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    write_record(tmp_path / "in", "other", _signal(1))
+    header, length = write_record(tmp_path / "in", "day", _signal(0)), 24 * 3600 * 500
+    text = header.read_text().replace(" 500 2500", f" 500 {length}")
+    header.write_text(text.replace("day.mat 16+24", "day.dat 16"))
+    (tmp_path / "in/day.dat").write_bytes(_signal(0).T.tobytes())
+    os.truncate(tmp_path / "in/day.dat", 24 * length)  # a hole after the first samples
+    flags = ["--mode=predict", "--workdir=run", "--input=in", "--output=out"]
+    command = [sys.executable, "-c", _MEMORY, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    status, used_gb = done.stdout.split()[-2:]
+    assert status == "0" and float(used_gb) < 2
+    with (tmp_path / "out/predictions.csv").open() as file:
+        assert [row["record"] for row in csv.DictReader(file)] == ["day", "other"]
 
 
 def test_checksums_that_do_not_match_are_a_remark_and_refuse_a_record_when_strict(

@@ -1,5 +1,6 @@
 """The scoring command equals the official evaluator, to the character."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
 from resunet_lc_jax.score import load, main, read_labels, read_labels_tolerantly
 from tfds_physionet.diagnoses import CLASS_NAMES
+from tfds_physionet.finding import find_records
+
+_HEADER = "A 12 500 5000\n#Dx: 426783006\n"
 
 
 def _names(labels):
@@ -35,9 +40,45 @@ def test_a_missing_output_file_is_an_error_that_names_it(oracle, capsys):
     assert "A.csv: no output file for label file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("below", [False, True])
+def test_what_predict_writes_is_found_whatever_the_records_are_called(tmp_path, below):
+    labels, outputs = tmp_path / "labels", tmp_path / "outputs"
+    names = [b"predictions", b"predictions.record", b"errors", b"caf\xe9", b"1.2.840.1", b"plain"]
+    if below:
+        names = [b"predictions.csv/" + name for name in names] + [b"errors.csv.record/a", b"b/c"]
+    for name in names:
+        path = Path(os.fsdecode(os.fsencode(labels) + b"/" + name + b".hea"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_HEADER)
+    outputs.mkdir()
+    for record in find_records(labels).records:
+        write_challenge_csv(
+            outputs / output_name(record.name), record.name, ["426783006"], np.ones(1), np.ones(1)
+        )
+    for table in ("predictions", "errors"):
+        (outputs / f"{table}.csv").write_text("record,reason\n")
+    assert load(labels, outputs).decisions.sum() == len(names)
+
+
+def test_one_bad_file_stops_no_other_where_that_is_asked_for(tmp_path, capsys):
+    for name in ("good", "gone", "folder", "pipe"):
+        (tmp_path / f"{name}.hea").write_text(_HEADER)
+        (tmp_path / f"{name}.csv").write_text("#A\n426783006\n1\n0.9\n")
+    (tmp_path / "gone.csv").unlink()
+    (tmp_path / "folder.csv").unlink()
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "pipe.hea").unlink()
+    os.mkfifo(tmp_path / "pipe.hea")
+    assert main([str(tmp_path), str(tmp_path)]) == 1
+    assert "stops at 3 of 8 files" in capsys.readouterr().err
+    assert main([str(tmp_path), str(tmp_path), "--tolerant"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].split(",")[2] == "0.250" and "gone.csv" in captured.err
+
+
 def test_a_folder_without_headers_is_an_error(tmp_path, capsys):
     assert main([str(tmp_path), str(tmp_path)]) == 1
-    assert "no header files" in capsys.readouterr().err
+    assert "no .hea file below it" in capsys.readouterr().err
 
 
 def test_usage_errors_exit_with_2():

@@ -28,6 +28,11 @@ BOTH = ("426783006", "164889003")
         "Dx 426783006,164889003",
         "Dx: 426783006.0,164889003.0",
         "Dx: ４２６７８３００６,164889003",
+        "Dx: 426783006/164889003",
+        "Dx: 426783006+164889003",
+        "Dx: 426783006 & 164889003",
+        "Diagnosis: 426783006,164889003",
+        "Diagnoses: 426783006,164889003",
         "Dx: NaN, 426783006, none, 164889003, 426783006",
     ],
 )
@@ -45,6 +50,7 @@ def test_codes_are_found_in_every_form(remark):
         ("164947007 prolonged PR interval", ("LPR",)),
         ("first PR then QRS", ()),
         ("SA block", ()),
+        ("SNOMED:426783006", ("NSR",)),
     ],
 )
 def test_words_are_taken_as_names_and_never_out_of_a_sentence(text, names):
