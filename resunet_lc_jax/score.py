@@ -101,8 +101,8 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
         except UnicodeDecodeError as error:
             official = np.zeros(len(DIAGNOSES), bool)
             if not tolerant:
-                byte, path = error.object[error.start], printable(header.path)
-                refused.append(f"{path}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8")
+                where, byte = printable(header.path), error.object[error.start]
+                refused.append(f"{where}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8")
         name = header.name.rpartition("/")[2]
         if not tolerant and (generous & ~official).any():
             unread.append(name)
