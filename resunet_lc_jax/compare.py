@@ -113,6 +113,7 @@ def compare(
         replicates=replicates,
     )
     output = Path(output)
+    positives = scored[0].predictions.labels.sum(axis=0, dtype=int)
     count = len(scored[0].predictions.record_id)
     table = format_markdown(lines, split=split, records=count, notes=notes)
     for name, text in (
@@ -125,7 +126,10 @@ def compare(
     for key in ("f_measure", "auprc"):
         values = {line.name: line.measured[f"{key}_classes"] for line in lines}
         title = f"{COLUMNS[key]} of each class, {split}"
-        save(class_marks(values, name=COLUMNS[key], title=title), output / f"{key}_classes.png")
+        drawn = class_marks(
+            values, few=lines[0].few, positives=positives, name=COLUMNS[key], title=title
+        )
+        save(drawn, output / f"{key}_classes.png")
     if len(lines) > 1:
         save(forest(lines, title=f"Differences to {names[0]}, {split}"), output / "differences.png")
     return table

@@ -33,6 +33,7 @@ class ComparedModel:
       differences: to the first model, paired by replicate; None for the first.
       adjusted: the differences' p-values, by Holm for all metrics at once; None for the first.
       measured: its `metrics.score`, the mean of a group.
+      few: [26] bool, see `Measured`; the same for all models.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ComparedModel:
     differences: dict[str, Estimate] | None
     adjusted: dict[str, float] | None
     measured: dict
+    few: np.ndarray
 
     def differs(self, key: str) -> bool:
         """Whether it differs from the first in a metric, all metrics considered."""
@@ -92,6 +94,7 @@ def compare_models(
                 differences,
                 None if differences is None else holm(_p_values(differences)),
                 whole.scores,
+                whole.few,
             )
         )
     return lines

@@ -6,9 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resunet_lc_jax.measures.comparison import COLUMNS, ComparedModel
+from resunet_lc_jax.measures.intervals import FEWEST
+from resunet_lc_jax.measures.metrics import macro
 from tfds_physionet.diagnoses import CLASS_NAMES
 
 _FAINT = "#b5b5b5"
+_LEGEND_LETTERS = 150  # in a line
 # Colours and shapes: the models stay apart in print and for the colour-blind (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = "osD^vPX"
@@ -20,41 +23,48 @@ def mark(number: int) -> tuple[str, str]:
     return _COLOURS[place], _SHAPES[(place + turn) % len(_SHAPES)]
 
 
-def class_marks(values: Mapping[str, list[float]], *, name: str, title: str) -> Figure:
+def class_marks(
+    values: Mapping[str, list[float]],
+    *,
+    few: np.ndarray,
+    positives: np.ndarray,
+    name: str,
+    title: str,
+) -> Figure:
     """One metric of every class for several models, one mark each, best class of the first left.
 
     Args:
       values: 26 numbers by model, NaN where undefined.
+      few: [26] bool, classes that are too rare to have an interval.
+      positives: [26] how many records have each class.
       name: of the metric.
       title: above the figure.
     """
     table = np.array(list(values.values()))
     order = np.argsort(-np.nan_to_num(table[0], nan=-1), kind="stable")
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    labels = [f"{m} (macro {float(macro(row)):.3f})" for m, row in zip(values, table, strict=True)]
+    columns = max(min(len(labels), _LEGEND_LETTERS // (max(map(len, labels)) + 6)), 1)
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(13, 4.8 + 0.2 * rows), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(order))
-    axes.vlines(
-        places,
-        np.fmin.reduce(table[:, order]),
-        np.fmax.reduce(table[:, order]),
-        color=_FAINT,
-        zorder=1,
-    )
+    for place in places[1::2]:
+        axes.axvspan(place - 0.5, place + 0.5, color="#f0f0f0", zorder=0)
     # Side by side within a class, so that equal values do not hide one another.
-    shift = 0.5 / max(len(values), 4) * (np.arange(len(values)) - (len(values) - 1) / 2)
-    for number, (model, row) in enumerate(zip(values, table, strict=True)):
+    step = min(0.14, 0.8 / len(labels))
+    for number, (label, row) in enumerate(zip(labels, table, strict=True)):
         color, shape = mark(number)
-        label = f"{model} (macro {np.nanmean(row) if np.isfinite(row).any() else np.nan:.3f})"
-        axes.scatter(
-            places + shift[number], row[order], color=color, marker=shape, label=label, s=30
-        )
+        x = places + step * (number - (len(labels) - 1) / 2)
+        size = 30 if len(labels) < 6 else 18
+        axes.scatter(x, row[order], color=color, marker=shape, label=label, s=size)
     for place in places[~np.isfinite(table[:, order]).any(axis=0)]:
         axes.text(place, 0.02, "undefined", rotation=90, ha="center", color="grey", fontsize=8)
-    names = [CLASS_NAMES[k] for k in order]
-    axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set(ylabel=name, xlim=(-0.7, len(order) - 0.3), ylim=(-0.03, 1.03), title=title)
+    names = [f"{CLASS_NAMES[k]}{'*' * bool(few[k])} ({positives[k]:,})" for k in order]
+    axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=9)
+    axes.set(ylabel=name, xlim=(-0.7, len(order) - 0.3), ylim=(-0.03, 1.03))
+    axes.set_title(f"{title} (positive records in brackets, *: fewer than {FEWEST})", fontsize=11)
     axes.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=min(len(values), 4), frameon=False)
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -14,7 +15,8 @@ from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import replacing
 
 _INK, _PALE, _FAINT = "#1f5a99", "#d08a3c", "#b5b5b5"
-_FEW = f"*: fewer than {FEWEST}"
+_FEW = f"*: fewer than {FEWEST} positives"
+_TALLEST = 0.25  # of a panel, a bar that holds all records
 _GRID = (4, 7)  # places for 26 classes, the first below the other
 
 
@@ -64,7 +66,7 @@ def precision_recall(report: Mapping[str, Any], title: str) -> Figure:
     return _small_multiples(
         report,
         draw,
-        f"{title}: precision over recall (area in the corner; n positive records, {_FEW})",
+        f"{title}: precision over recall (area in the corner; n: positive records, {_FEW})",
         "recall",
         "precision",
     )
@@ -82,11 +84,11 @@ def reliability(report: Mapping[str, Any], title: str) -> Figure:
                 np.asarray(curve[key], np.float64)[filled]
                 for key in ("mean_score", "share", "share_low", "share_high")
             )
-            # How many records lie in each bin, as a share of the highest bin, along the bottom.
+            # How many records lie in each bin, along the bottom: most bins hold few.
             edges = np.arange(len(records)) / len(records)
             axes.bar(
                 edges,
-                0.25 * records / records.max(),
+                _TALLEST * np.log1p(records) / np.log1p(records.sum()),
                 1 / len(records),
                 0,
                 align="edge",
@@ -101,8 +103,9 @@ def reliability(report: Mapping[str, Any], title: str) -> Figure:
     return _small_multiples(
         report,
         draw,
-        f"{title}: share of positives over score with 95 % intervals; bars: records in each tenth\n"
-        f"(calibration error in the corner; n positive records, {_FEW})",
+        f"{title}: share of positives over score with 95 % intervals; bars: records in each tenth, "
+        f"logarithmic, a quarter of the height is {report['records']:,}\n"
+        f"(calibration error in the corner; n: positive records, {_FEW})",
         "mean score",
         "share of positives",
     )
@@ -122,7 +125,7 @@ def risk_coverage(report: Mapping[str, Any], title: str) -> Figure:
         axes.set(
             xlabel="share of records kept, the most certain first", ylabel=name, xlim=(0, 1.02)
         )
-        axes.set_ylim(0, max(1.1 * max(curve[key]), 0.01))
+        axes.set_ylim(0, min(max(1.1 * max(curve[key]), 0.01), 1.02))
         axes.grid(alpha=0.3)
     return figure
 
@@ -145,8 +148,9 @@ def class_bars(report: Mapping[str, Any], title: str) -> Figure:
         for bar, has in zip(bars, known, strict=True):
             bar.set_visible(bool(has))
         axes.hlines(places, bounds[:, 0], bounds[:, 1], color="black", linewidth=1.2)
-        for place in places[~known]:
-            axes.text(0.99, place, "undefined", va="center", ha="right", color="grey", fontsize=8)
+        for place in places[~(values > 0)]:
+            text = "0" if known[place] else "undefined"
+            axes.text(0.01, place, text, va="center", color="grey", fontsize=8)
         axes.axvline(report[key], color="black", linestyle=":", linewidth=1)
         axes.set(title=f"{heading} (macro {report[key]:.3f}, dotted)", xlim=(0, 1))
         axes.grid(axis="x", alpha=0.3)
@@ -157,7 +161,10 @@ def class_bars(report: Mapping[str, Any], title: str) -> Figure:
 
 
 def confusion(report: Mapping[str, Any], title: str) -> Figure:
-    """Which wrong decisions were made where a label was missed, in percent of the missed."""
+    """Which wrong decisions were made where a label was missed, in percent of the missed.
+
+    Rows of a label that was missed fewer than five times are pale: 100 percent of one is little.
+    """
     counts = np.asarray(report["missed"], np.float64)
     missed = np.diagonal(counts).copy()
     np.fill_diagonal(counts, 0)
@@ -166,9 +173,11 @@ def confusion(report: Mapping[str, Any], title: str) -> Figure:
     )
     figure = Figure(figsize=(11.5, 9.5), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=max(percent.max(), 1))
+    pale = missed < FEWEST
+    strength = np.broadcast_to(np.where(pale, 0.3, 1.0)[:, None], percent.shape)
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, alpha=strength)
     for row, column in np.argwhere(percent >= 3):
-        shade = "white" if percent[row, column] > 0.6 * percent.max() else "black"
+        shade = "white" if percent[row, column] > 60 and not pale[row] else "black"
         text = f"{percent[row, column]:.0f}"
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=shade)
     for place in range(len(counts)):
@@ -184,9 +193,17 @@ def confusion(report: Mapping[str, Any], title: str) -> Figure:
     axes.set(
         xlabel="decided wrongly for",
         ylabel="label, missed in",
-        title=f"{title}: wrong decisions where a label was missed, % of the missed ({_FEW})",
     )
-    figure.colorbar(image, ax=axes, shrink=0.6)
+    figure.suptitle(
+        f"{title}: wrong decisions where a label was missed, % of the missed\n"
+        f"(pale: missed fewer than {FEWEST} times; {_FEW})"
+    )
+    if missed.any():
+        # The rows' strength is not the scale's.
+        scale = ScalarMappable(image.norm, image.cmap)
+        figure.colorbar(scale, ax=axes, shrink=0.6)
+    else:
+        axes.text(0.5, 0.7, "no label was missed", transform=axes.transAxes, color="grey")
     return figure
 
 
@@ -205,8 +222,8 @@ def _small_multiples(
     x: str,
     y: str,
 ) -> Figure:
-    figure = Figure(figsize=(12, 7.5), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    figure.suptitle(title, fontsize=11)
     panels = figure.subplots(*_GRID, sharex=True, sharey=True)
     for axes in panels.flat[len(CLASS_NAMES) :]:
         axes.set_visible(False)
@@ -223,8 +240,8 @@ def _small_multiples(
 
 def _small_title(axes: Axes, name: str, entry: Mapping[str, Any], value: float) -> None:
     title = f"{_starred(name, entry)}  n={entry['positives']:,}"
-    axes.set_title(title, fontsize=9, loc="left", pad=3)
+    axes.set_title(title, fontsize=8, loc="left", pad=3)
     if np.isnan(value):
         axes.text(0.5, 0.5, "undefined", ha="center", color="grey", fontsize=8)
     else:
-        axes.set_title(f"{value:.3f}", fontsize=9, loc="right", pad=3, color="grey")
+        axes.set_title(f"{value:.3f}", fontsize=8, loc="right", pad=3, color="grey")

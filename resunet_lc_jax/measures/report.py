@@ -114,7 +114,8 @@ def _class_tables(report: Mapping[str, Any]) -> list[str]:
     for name, entry in report["classes"].items():
         numbers = "".join(f"{entry[key]:8,}" for key in counts)
         cells = "".join(f"{_cell(entry[key], entry['intervals'][key]):>21}" for key in SHARES)
-        lines.append(f"  {name:8}{numbers}{cells}")
+        starred = f"{name}{'*' * entry['few_positives']}"
+        lines.append(f"  {starred:8}{numbers}{cells}")
     return lines
 
 

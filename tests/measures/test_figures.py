@@ -5,7 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from resunet_lc_jax.measures.figures import (
     class_bars,
@@ -72,13 +74,33 @@ def test_nothing_is_drawn_for_an_undefined_class(report):
     assert not bars.patches[names.index(f"{CLASS_NAMES[4]}*")].get_visible()
 
 
+@pytest.mark.parametrize("draw", [precision_recall, reliability])
+def test_no_text_of_a_panel_overlaps_another_where_there_are_many_positives(report, draw):
+    many = {name: entry | {"positives": 28_971} for name, entry in report["classes"].items()}
+    figure = draw({**report, "classes": many, "records": 88_253}, "resunet_lc, step 123,456, test")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    boxes = [
+        text.get_window_extent(renderer)
+        for text in figure.findobj(Text)
+        if text.get_text() and text.get_visible() and text.get_rotation() == 0
+    ]
+    page = figure.bbox
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and box.y1 <= page.y1 for box in boxes)
+    clashes = [(a, b) for k, a in enumerate(boxes) for b in boxes[:k] if a.overlaps(b)]
+    assert not clashes
+
+
 def test_the_confusion_of_a_perfect_classifier_is_empty():
     labels = np.eye(26, dtype=bool).repeat(6, axis=0)
     names = np.arange(len(labels)).astype(str)
     perfect = Predictions(names, names, names, labels, labels * 0.9, labels, np.full(26, 0.5))
     found = build_report(perfect, replicates=5)
     assert not np.any(found["missed"])
-    assert not confusion(found, "").axes[0].images[0].get_array().any()
+    (axes,) = confusion(found, "").axes  # there is nothing for a scale to tell
+    assert not axes.images[0].get_array().any()
+    assert [text.get_text() for text in axes.texts] == ["no label was missed"]
 
 
 def test_the_confusion_shows_what_was_decided_where_a_label_was_missed():

@@ -63,7 +63,8 @@ def test_a_class_with_few_positives_is_marked_on_the_screen():
     labels[:8, 0] = 1  # eight records of four patients
     found = build_report(replace(predictions, labels=labels), replicates=20)
     assert found["classes"]["AF"]["few_positives"] and not found["classes"]["NSR"]["few_positives"]
-    areas = format_report(found, title="").split("class ")[1]
+    _, areas, counts = format_report(found, title="").split("class ")
+    assert "AF*" in counts.split() and "NSR" in counts.split()
     rows = {row.split()[0]: row for row in areas.splitlines() if row.split()}
     assert " 8* " in rows["AF"] and "(" not in rows["AF"] and "(" in rows["NSR"]
     assert "fewer than 5 positives" in format_report(found, title="")
