@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.leads import STANDARD_LEADS, derivation
 
 # Reyna et al., "Will Two Do?", CinC 2021.
 LEAD_SETS: dict[int, tuple[str, ...]] = {
@@ -17,7 +17,10 @@ LEAD_SETS: dict[int, tuple[str, ...]] = {
 
 
 def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
-    """Returns which of these leads belong to a set: bool [L].
+    """Returns which of these leads a record with the leads of a set alone has: bool [L].
+
+    Those of the set, and those that can be derived from them, as they are in every record that is
+    read: of leads I and II all six limb leads.
 
     Args:
       size: 12, 6, 4, 3 or 2.
@@ -33,7 +36,8 @@ def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
             f"the set of {size} leads needs {', '.join(sorted(missing))}, which config.data.leads "
             "leaves out"
         )
-    return np.isin(leads, LEAD_SETS[size])
+    given = LEAD_SETS[size]
+    return np.array([lead in given or derivation(lead, given) is not None for lead in leads])
 
 
 def standard_rows(leads: Sequence[str]) -> np.ndarray:

@@ -6,15 +6,18 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from challenge_files import headers_below, write_record
 from ml_collections import ConfigDict
 
 from configs import isibrno
-from resunet_lc_jax.data.leads import LEAD_SETS
 from resunet_lc_jax.evaluate import evaluate, evaluate_leads
 from resunet_lc_jax.learning.recipe import MONITORED
+from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
+from resunet_lc_jax.predict import predict
 from resunet_lc_jax.runs.metrics_log import read_metrics
-from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.open_run import load_run, open_run
 from resunet_lc_jax.train import train
+from tfds_physionet.records import read_record
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +89,33 @@ def test_a_run_is_evaluated_on_each_lead_set_in_one_report(
     whole = evaluate(config, trained, split="test")
     for name in ("auroc", "auprc", "f_measure", "challenge_metric"):
         assert found["leads"]["12"][name] == whole[name]
-    assert len({entry["auroc"] for entry in found["leads"].values()}) == len(LEAD_SETS)
+    # Two leads give the six limb leads: sets of 2 and 6, and of 3 and 4, are the same inputs.
+    auroc = {size: entry["auroc"] for size, entry in found["leads"].items()}
+    assert auroc["2"] == auroc["6"] and auroc["3"] == auroc["4"] and len(set(auroc.values())) == 3
     assert not any("was not trained on" in note for note in found["notes"])
+
+
+def test_files_with_two_leads_are_scored_as_the_set_of_two_leads_is_evaluated(
+    trained: Path, config: ConfigDict, simulated_records: Path, tmp_path: Path
+) -> None:
+    for header in headers_below(simulated_records):
+        record = read_record(header)
+        two, gain = record.signal[:2], f"{record.gains[0]:g}/mV"
+        write_record(
+            tmp_path / "in",
+            header.stem,
+            two,
+            rate=record.sampling_rate,
+            leads=("I", "II"),
+            gain=gain,
+        )
+    assert predict(config, trained, tmp_path / "in", tmp_path / "out") == 0
+    evaluated = open_run(trained, config, "test").score("test", leads=2)
+    assert len(evaluated.record_id) > 10
+    for name, scores in zip(evaluated.record_id, evaluated.scores, strict=True):
+        found = read_challenge_csv(tmp_path / "out" / f"{name}.csv")
+        # The record's own leads are rounded, those derived are so once more.
+        np.testing.assert_allclose(found.scores, scores, atol=0.01)
 
 
 def test_a_lead_set_that_the_run_was_not_trained_on_is_named(
