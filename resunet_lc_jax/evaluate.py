@@ -14,13 +14,15 @@ from resunet_lc_jax.data.windows import ScoreBatch, Windowing
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures import figures, metrics, report, thresholds
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
+from resunet_lc_jax.measures.card import build_card, format_card
 from resunet_lc_jax.measures.predictions import Predictions, save_predictions
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.about import about_run
+from resunet_lc_jax.runs.making import describe_records, describe_training
 from resunet_lc_jax.runs.open_run import OpenRun, open_run, score_split
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.diagnoses import CLASS_NAMES
-from tfds_physionet.files import write_json
+from tfds_physionet.files import replacing, write_json
 
 _LEADS_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
 
@@ -103,8 +105,8 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
 
 
 def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
-    """Evaluates an open run, as `evaluate` does."""
-    return publish(
+    """Evaluates an open run, as `evaluate` does; of the test split it writes the model card."""
+    measured = publish(
         run.score(split),
         run.config,
         run.workdir,
@@ -113,6 +115,13 @@ def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
         notes=run.notes,
         about=about_run(run, split),
     )
+    if split == "test" and run.records is not None and hosts.is_main():
+        records, training = describe_records(run.records), describe_training(run)
+        card = build_card(measured, records=records, training=training)
+        write_json(run.workdir / "evaluation" / "card.json", card)
+        with replacing(run.workdir / "evaluation" / "card.md") as beside:
+            beside.write_text(format_card(card), encoding="utf-8")
+    return measured
 
 
 def publish(

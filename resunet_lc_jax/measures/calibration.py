@@ -82,7 +82,9 @@ def reliability(labels: np.ndarray, scores: np.ndarray, *, bins: int = 10) -> Re
     squared = np.nan_to_num((mean - share) ** 2 - chance)
     weight = np.where(counts > 1, counts, 0) / np.maximum(total, 1)[:, None]
     excess = (weight * squared).sum(axis=1)
-    noise = np.nan_to_num(chance)
+    # With one hit and one miss more: a bin of all alike is not known to be so.
+    expected = (np.nan_to_num(positives) + 1) / (counts + 2)
+    noise = np.maximum(np.nan_to_num(chance), expected * (1 - expected) / np.maximum(counts, 1))
     spread = 4 * np.maximum(squared, 0) * noise + 2 * noise**2
     half = NORMAL_975 * np.sqrt((weight**2 * spread).sum(axis=1))
     debiased, below, above = (

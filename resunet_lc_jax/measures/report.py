@@ -18,7 +18,7 @@ from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.selective import risk_coverage
 from tfds_physionet.diagnoses import CLASS_NAMES
 
-_GROUPS = {"databases": "database", "sexes": "sex", "ages": "age"}
+GROUPS = {"databases": "database", "sexes": "sex", "ages": "age"}
 _GROUP_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
 
 
@@ -97,13 +97,11 @@ def _class_tables(report: Mapping[str, Any]) -> list[str]:
     header = "".join(f"{name:>23}" for name in ("AUROC", "AUPRC", "F1"))
     lines = ["", f"  {'class':8}{'positives':>10}{'threshold':>11}{header}{'ECE':>8}{'slope':>8}"]
     for name, entry in report["classes"].items():
-        cells = "".join(
-            f"{_cell(entry[key], entry['intervals'][key]):>23}" for key in CLASS_METRICS
-        )
+        cells = "".join(f"{cell(entry[key], entry['intervals'][key]):>23}" for key in CLASS_METRICS)
         of = entry["calibration"]
         lines.append(
             f"  {name:8}{entry['positives']:9,}{'*' if entry['few_positives'] else ' '}"
-            f"{_threshold(entry):>11}{cells}{of['error']:8.3f}{_cell(of['slope'], digits=2):>8}"
+            f"{_threshold(entry):>11}{cells}{of['error']:8.3f}{cell(of['slope'], digits=2):>8}"
         )
     if report["few_positives"]:
         lines.append(f"  * fewer than {FEWEST} positives (patients with the class): no interval")
@@ -113,7 +111,7 @@ def _class_tables(report: Mapping[str, Any]) -> list[str]:
     lines += ["", f"  {'class':8}{header}"]
     for name, entry in report["classes"].items():
         numbers = "".join(f"{entry[key]:8,}" for key in counts)
-        cells = "".join(f"{_cell(entry[key], entry['intervals'][key]):>21}" for key in SHARES)
+        cells = "".join(f"{cell(entry[key], entry['intervals'][key]):>21}" for key in SHARES)
         starred = f"{name}{'*' * entry['few_positives']}"
         lines.append(f"  {starred:8}{numbers}{cells}")
     return lines
@@ -126,22 +124,25 @@ def _threshold(entry: Mapping[str, Any]) -> str:
 
 def _group_tables(report: Mapping[str, Any]) -> list[str]:
     lines = []
-    for kind, heading in _GROUPS.items():
+    for kind, heading in GROUPS.items():
         if kind not in report:
             continue
         header = "".join(f"{key:>20}" for key in _GROUP_COLUMNS)
         lines += ["", f"  {heading:16}{'records':>8}{header}"]
         for name, entry in report[kind].items():
             cells = "".join(
-                f"{_cell(entry[key], entry['intervals'][key]):>20}" for key in _GROUP_COLUMNS
+                f"{cell(entry[key], entry['intervals'][key]):>20}" for key in _GROUP_COLUMNS
             )
             lines.append(f"  {name[:16]:16}{entry['records']:8,}{cells}")
     return lines
 
 
-def _cell(value: float, bounds: Sequence[float] = (), *, digits: int = 3) -> str:
+def cell(value: float, bounds: Sequence[float] = (), *, digits: int = 3) -> str:
+    """A number and its interval as tables show them; '-' for NaN."""
     if math.isnan(value):
         return "-"
     known = len(bounds) and not math.isnan(bounds[0])
-    between = f" ({bounds[0]:.{digits}f}-{bounds[1]:.{digits}f})" if known else ""
-    return f"{value:.{digits}f}{between}"
+    if not known:
+        return f"{value:.{digits}f}"
+    dash = "-" if bounds[0] >= 0 else " to "
+    return f"{value:.{digits}f} ({bounds[0]:.{digits}f}{dash}{bounds[1]:.{digits}f})"

@@ -105,6 +105,11 @@ def test_a_report_says_what_it_is_of_in_valid_json(trained: Path, config: Config
     assert set(report["sexes"]) <= {"female", "male", "unknown"} and report["ages"]
     assert sum(group["records"] for group in report["ages"].values()) == report["records"]
 
+    card = json.loads((trained / "evaluation" / "card.json").read_text(), parse_constant=refuse)
+    assert card["about"] == about and card["performance"]["auprc"] == report["auprc"]
+    assert card["training"]["hours"] > 0 and card["records"]["found"] == 160
+    assert "# Model card: res1d_maxpool" in (trained / "evaluation" / "card.md").read_text()
+
 
 def test_predictions_carry_calibrated_scores_beside_those_of_the_network(
     trained: Path, config: ConfigDict, simulated_records: Path, tmp_path: Path

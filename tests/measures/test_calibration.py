@@ -16,9 +16,9 @@ def _sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def _drawn(count, rng, *, scale=1.0, shift=0.0):
+def _drawn(count, rng, *, scale=1.0, shift=0.0, mean=-1.0):
     """Labels [count, 26] and scores that are calibrated but for a scale and a shift of logits."""
-    z = rng.normal(-1, 2, (count, 26))
+    z = rng.normal(mean, 2, (count, 26))
     return rng.random(z.shape) < _sigmoid(z), _sigmoid(scale * z + shift)
 
 
@@ -55,10 +55,12 @@ def test_the_debiased_error_of_calibrated_scores_is_near_0_where_the_plain_one_i
     assert np.mean([of.debiased_low == 0 for of in found]) > 0.95
 
 
-def test_the_interval_of_the_debiased_error_holds_that_of_many_records():
+@pytest.mark.parametrize("mean", [-1.0, -4.0])  # a third and a twentieth of the records positive
+@pytest.mark.parametrize("count", [100, 500])
+def test_the_interval_of_the_debiased_error_holds_that_of_many_records(count, mean):
     rng = np.random.default_rng(0)
-    truth = reliability(*_drawn(50_000, rng, shift=2.0)).debiased.mean()
-    found = [reliability(*_drawn(500, rng, shift=2.0)) for _ in range(20)]
+    truth = reliability(*_drawn(100_000, rng, shift=2.0, mean=mean)).debiased.mean()
+    found = [reliability(*_drawn(count, rng, shift=2.0, mean=mean)) for _ in range(20)]
     held = np.mean([(of.debiased_low <= truth) & (truth <= of.debiased_high) for of in found])
     assert 0.88 < held < 0.99
 
