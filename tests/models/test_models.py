@@ -106,7 +106,8 @@ def layer_outputs(captured):
         name = name.replace("bottleneck.conv", "bottleneck.0").replace(
             "bottleneck.bn", "bottleneck.1"
         )
-        outputs[name] = np.moveaxis(np.asarray(activated(value)), -1, 1)
+        value = activated(value) if isinstance(value, Normalised) else value
+        outputs[name] = np.moveaxis(np.asarray(value), -1, 1)
     return outputs
 
 
@@ -217,7 +218,9 @@ def test_isibrno_scores_send_no_gradient_into_the_logits_network(small_isibrno):
     model, variables, signal, present = small_isibrno
 
     def total(params):
-        return model.apply({**variables, "params": params}, signal, present).scores.sum()
+        return model.apply(
+            {**variables, "params": params}, jnp.asarray(signal), present
+        ).scores.sum()
 
     gradient = jax.jit(jax.grad(total))(variables["params"])
     reached = {name for name in gradient if any(map(np.any, jax.tree.leaves(gradient[name])))}
