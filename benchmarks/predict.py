@@ -47,22 +47,24 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     from resunet_lc_jax import predict
     from resunet_lc_jax.measures.thresholds import Thresholds
     from resunet_lc_jax.runs import workdir
+    from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
     from resunet_lc_jax.runs.open_run import OpenRun
+    from resunet_lc_jax.runs.prediction_folder import begun
     from tfds_physionet.finding import find_records
 
     config = default.get_config()
     config.model.width, config.eval.batch_size, config.eval.windows = width, BATCH, "first"
     model = workdir.build_model(config)
     variables = workdir.initial_variables(config, model)
-    run = OpenRun(output, config, model, variables, 0, Thresholds.fixed())
+    run = OpenRun(output, config, model, variables, Checkpoint(0, ""), Kept(Thresholds.fixed()))
 
     def call() -> None:
         found = find_records(records)
         errors = predict.unreadable_folders(found)
-        scored = predict.score_found(run, found, errors, "predicting")
-        decided = ((record, scores, run.thresholds.decide(scores)) for record, scores in scored)
-        with contextlib.redirect_stdout(io.StringIO()):
-            predict.write_predictions(decided, errors, output)
+        with contextlib.redirect_stdout(io.StringIO()), begun(output, {}) as journal:
+            scored = predict.score_found(run, found, errors, "predicting", journal)
+            decided = ((record, scores, run.thresholds.decide(scores)) for record, scores in scored)
+            predict.write_predictions(decided, errors, found, output)
 
     return call
 

@@ -134,7 +134,7 @@ def _export() -> int:
 MODES = {
     "train": Mode(_train, goes_on=True),
     "evaluate": Mode(_evaluate),
-    "predict": Mode(_predict),
+    "predict": Mode(_predict, goes_on=True),
     "compare": Mode(_compare),
     "crossvalidate": Mode(_crossvalidate, goes_on=True),
     "import_torch": Mode(_import_torch),

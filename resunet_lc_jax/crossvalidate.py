@@ -1,5 +1,7 @@
 """Cross-validation: each fold is tested by a run that was trained on the others."""
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +16,16 @@ from resunet_lc_jax.evaluate import publish
 from resunet_lc_jax.measures.calibration import differently_calibrated
 from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
-from resunet_lc_jax.runs import settings
+from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.about import about_together
 from resunet_lc_jax.runs.config import load_config
+from resunet_lc_jax.runs.kind import CROSSVALIDATION, expect
 from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import configure_jax, hold
 from resunet_lc_jax.train import train
 from tfds_physionet.build_plan import NUM_FOLDS
-from tfds_physionet.files import write_json
+from tfds_physionet.files import replacing, write_json
+from tfds_physionet.records_table import RecordTable
 from tfds_physionet.wording import shortlist
 
 
@@ -29,8 +33,9 @@ def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> in
     """Trains and tests a run for each fold, then measures them together.
 
     The run of fold k in workdir/fold_<k> tests on it, validates on the next one and trains on the
-    others. The same command takes up what was interrupted and skips what is finished. Then
-    crossvalidation.json holds each metric's mean and standard deviation over the folds, and
+    others. The same command takes up what was interrupted and skips what is finished, all on the
+    same records: crossvalidation.json says which, folds.csv which fold each is in. In the end
+    crossvalidation.json also holds each metric's mean and standard deviation over the folds, and
     evaluation/test.* all records, each predicted by the run that had not seen it (so that
     `compare` takes the folder as it takes a run's).
 
@@ -43,7 +48,8 @@ def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> in
       The exit status: 0, or 75 if a signal stopped a run (it is saved then).
 
     Raises:
-      ValueError: The folds, or a config that selects its test records in another way.
+      ValueError: The folds, a config that selects its test records in another way, or records that
+        differ from those of the folds before.
     """
     if len(set(folds)) < 2 or not set(folds) <= set(range(1, NUM_FOLDS + 1)):
         raise ValueError(f"--folds={','.join(map(str, folds))}; give two or more of 1 to 10")
@@ -51,11 +57,14 @@ def crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> in
         if config.data[name]:
             raise ValueError(f"cross-validation goes by folds; unset config.data.{name}")
     configure_jax(config)
-    with hold(workdir, config):
-        return _crossvalidate(config, workdir, sorted(set(folds)))
+    mark = _begin(workdir)
+    with hold(workdir, config, CROSSVALIDATION):
+        return _crossvalidate(config, workdir, sorted(set(folds)), mark)
 
 
-def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> int:
+def _crossvalidate(
+    config: ConfigDict, workdir: Path, folds: Sequence[int], mark: dict[str, Any]
+) -> int:
     parts: dict[int, Predictions] = {}
     members: list[dict[str, Any]] = []
     records = None
@@ -63,10 +72,22 @@ def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> i
         run, its_config = workdir / f"fold_{fold:02d}", _of_fold(config, fold)
         finished = _finished(run, its_config)
         say(f"fold {fold}: finished before, in {run}" if finished else f"fold {fold}, in {run}")
-        if not finished:
+        if finished:
+            mark |= _same(
+                workdir,
+                mark,
+                provenance.read_provenance(run).get("data", {}),
+                f"fold {fold} was made of",
+            )
+        else:
             if records is None:
                 rules = settings.split_rules(its_config)
                 records = open_records(settings.source(config), rules)
+                given = provenance.data_source(records.folder)
+                mark |= _same(workdir, mark, given, "there are now")
+                if hosts.is_main():
+                    write_json(workdir / CROSSVALIDATION.mark, mark)
+                    _keep_assignment(workdir, records.selection.table)
             if status := train(its_config, run, records):
                 return status
         parts[fold] = load_predictions(run / "evaluation" / "test.npz")
@@ -83,9 +104,56 @@ def _crossvalidate(config: ConfigDict, workdir: Path, folds: Sequence[int]) -> i
         about=about_together(members, workdir, network=title),
     )
     if hosts.is_main():
-        write_json(workdir / "crossvalidation.json", summary)
-        say(format_summary(summary), f"written: {workdir / 'crossvalidation.json'}")
+        write_json(workdir / CROSSVALIDATION.mark, mark | summary)
+        say(format_summary(summary), f"written: {workdir / CROSSVALIDATION.mark}")
     return 0
+
+
+def _begin(workdir: Path) -> dict[str, Any]:
+    """Marks the folder; returns which records its folds are of, if that is known already."""
+    path = workdir / CROSSVALIDATION.mark
+    expect(workdir, CROSSVALIDATION)
+    if hosts.is_main() and not path.is_file():
+        write_json(path, {})
+    hosts.wait("marked")
+    try:
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); put it back or take it away") from error
+    return {"data": content["data"]} if "data" in content else {}
+
+
+def _same(workdir: Path, mark: dict, given: dict, what: str) -> dict[str, Any]:
+    """Returns what a part says of its records; ValueError if they are others than before."""
+    one, other = (data.get("fingerprint") for data in (mark.get("data", {}), given))
+    if one and other and one != other:
+        raise ValueError(
+            f"{workdir} was begun with the records with fingerprint {one}, and {what} those with "
+            f"{other}: folds of both would share records; give the same records or another "
+            "--workdir"
+        )
+    return mark if one else {"data": given} if given else {}
+
+
+def _keep_assignment(workdir: Path, table: RecordTable) -> None:
+    """Writes folds.csv (record, signal_hash, fold), or checks the one that is there."""
+    path, lines = workdir / "folds.csv", io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["record", "signal_hash", "fold"])
+    writer.writerows(
+        sorted(zip(table.record_id, table.signal_hash, table.fold.tolist(), strict=True))
+    )
+    if not path.is_file():
+        with replacing(path) as beside:
+            beside.write_text(lines.getvalue(), encoding="utf-8")
+        return
+    before = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if changed := set(before) ^ set(lines.getvalue().splitlines()):
+        names = {line.partition(",")[0] for line in changed}
+        raise ValueError(
+            f"{path}: {len(names):,} records were in other folds ({shortlist(names)}); give the "
+            "same records, with the same config.data.patients, or another --workdir"
+        )
 
 
 def _of_fold(config: ConfigDict, fold: int) -> ConfigDict:

@@ -25,10 +25,13 @@ from resunet_lc_jax.predict import (
     unreadable_folders,
     write_predictions,
 )
-from resunet_lc_jax.runs import settings
+from resunet_lc_jax.runs import kept_thresholds, settings
 from resunet_lc_jax.runs.about import about_run, about_together
-from resunet_lc_jax.runs.kind import FOLDS, MARK, read_mark
-from resunet_lc_jax.runs.open_run import open_run
+from resunet_lc_jax.runs.kept_thresholds import Checkpoint
+from resunet_lc_jax.runs.kind import ENSEMBLE, FOLDS, MARK, PREDICTION, expect, read_mark
+from resunet_lc_jax.runs.open_run import OpenRun, open_run
+from resunet_lc_jax.runs.prediction_folder import begun
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.errors import RecordError
 from tfds_physionet.files import write_json
 from tfds_physionet.finding import find_records
@@ -96,12 +99,12 @@ def evaluate_ensemble(
     first = configs[ensemble.runs[0]]
     _check_folder(ensemble, workdir)
     splits = [split, "validation"] if ensemble.vote == "mean" else [split]
-    (parts, *validation), notes, members = _score(ensemble, configs, splits)
+    (parts, *validation), notes, members, checkpoints = _score(ensemble, configs, splits)
     together, rule = combine(parts, ensemble.vote), "of the runs, by vote"
     for scored in validation:
         mean = combine(scored, "mean")
         keep_temperatures(workdir, mean, step=None)
-        chosen = keep_thresholds(workdir, first.eval.thresholds, mean)
+        chosen = keep_thresholds(workdir, first.eval.thresholds, mean, *checkpoints)
         together, rule = together.decided(chosen), chosen.method
     models = ", ".join(dict.fromkeys(config.model.name for config in configs.values()))
     name = f"{ensemble.vote} of {len(ensemble.runs)} ({models})"
@@ -115,29 +118,38 @@ def evaluate_ensemble(
 
 
 def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
-    taken = (workdir / MARK).is_file() or (workdir / "config.json").is_file()
-    if taken and find_ensemble(workdir) != ensemble:
-        raise ValueError(f"{workdir} holds a run, or another ensemble; give another --workdir")
+    expect(workdir, ENSEMBLE)
+    if (found := find_ensemble(workdir)) is not None and found != ensemble:
+        raise ValueError(f"{workdir} holds another ensemble; give another --workdir")
 
 
 def _score(
     ensemble: Ensemble, configs: Mapping[Path, ConfigDict], splits: Sequence[str]
-) -> tuple[list[list[Predictions]], list[str], list[dict[str, Any]]]:
+) -> tuple[list[list[Predictions]], list[str], list[dict[str, Any]], list[Checkpoint]]:
     """By split, each run's predictions, decided at its own thresholds; notes; what each run is."""
     parts: list[list[Predictions]] = [[] for _ in splits]
     notes: dict[str, None] = {}
     members: list[dict[str, Any]] = []
+    checkpoints: list[Checkpoint] = []
     opened: dict[Source, Records | None] = {}
     for path in ensemble.runs:
         source = settings.source(configs[path])
         run = open_run(path, configs[path], *splits, records=opened.get(source))
         opened[source] = run.records
-        notes |= dict.fromkeys(run.notes)
+        checkpoints.append(run.checkpoint)
+        notes |= dict.fromkeys(_of_member(run, ensemble.vote))
         members.append(about_run(run, splits[0]))
         for of_split, split in zip(parts, splits, strict=True):
             of_split.append(run.score(split))
             check_same_records(of_split[0], of_split[-1], str(ensemble.runs[0]), str(path))
-    return parts, list(notes), members
+    return parts, list(notes), members, checkpoints
+
+
+def _of_member(run: OpenRun, vote: str) -> list[str]:
+    """A run's notes; its own thresholds decide in a majority alone."""
+    remark, named = run.kept.remark, f"{run.workdir.name}: {run.kept.remark}"
+    kept = [named if note == remark else note for note in run.notes]
+    return kept if vote == "majority" else [note for note in kept if note != named]
 
 
 def combine(parts: Sequence[Predictions], vote: str) -> Predictions:
@@ -197,33 +209,44 @@ def predict_ensemble(
       The exit status: 0, or 1 if no record could be read.
     """
     _check_folder(ensemble, workdir)
+    expect(output, PREDICTION)
     found = find_records(source)
-    scores: list[dict[str, np.ndarray]] = []
-    records: dict[str, ReadRecord] = {}
-    errors: dict[str, RecordError] = {}
-    own: list[Thresholds] = []
-    for number, path in enumerate(ensemble.runs, start=1):
-        run = open_run(path, configs[path])
-        unread: Errors = []
-        title = f"predicting, run {number} of {len(ensemble.runs)}"
-        scored = list(score_found(run, found, unread, title, strict=strict))
-        records |= {record.found.name: record for record, _ in scored}
-        scores.append({record.found.name: values for record, values in scored})
-        errors |= dict(unread)
-        own.append(run.thresholds)
-    path = workdir / "thresholds.json"
-    mean = _mean_thresholds([at.values for at in own])
-    chosen = Thresholds.from_json(path) if path.is_file() else mean
-    decided = []
-    for name, record in records.items():
-        if not all(name in run for run in scores):
-            continue
-        each = np.stack([run[name] for run in scores])
-        decisions = np.stack([at.decide(s) for at, s in zip(own, each, strict=True)])
-        decided.append((record, *_vote(each, decisions, ensemble.vote, chosen)))
-    return write_predictions(
-        decided,
-        unreadable_folders(found) + list(errors.items()),
-        output,
-        temperatures=Temperatures.from_json(workdir / CALIBRATION, step=None),
+    runs = [open_run(path, configs[path]) for path in ensemble.runs]
+    if not hosts.is_main():
+        hosts.wait("predicted")
+        return 0
+    own = [run.thresholds for run in runs]
+    kept = kept_thresholds.load(
+        workdir,
+        *(run.checkpoint for run in runs),
+        otherwise=_mean_thresholds([at.values for at in own]),
     )
+    notes = [note for run in runs for note in _of_member(run, ensemble.vote)]
+    notes += [kept.remark] if kept.remark and ensemble.vote == "mean" else []
+    say(*notes)
+    name = f"{ensemble.vote} of {len(runs)}"
+    rule = kept.thresholds.method if ensemble.vote == "mean" else "of the runs, by vote"
+    members = [about_run(run, None) for run in runs]
+    about = about_together(members, workdir, network=name, thresholds=rule)
+    about |= {"notes": notes, "strict": strict}
+    with begun(output, about) as journal:
+        scores: list[dict[str, np.ndarray]] = []
+        records: dict[str, ReadRecord] = {}
+        errors: dict[str, RecordError] = {}
+        for number, run in enumerate(runs, start=1):
+            unread: Errors = []
+            title = f"predicting, run {number} of {len(runs)}"
+            scored = list(score_found(run, found, unread, title, journal, strict=strict))
+            records |= {record.found.name: record for record, _ in scored}
+            scores.append({record.found.name: values for record, values in scored})
+            errors |= dict(unread)
+        decided = []
+        for name, record in records.items():
+            if not all(name in of_run for of_run in scores):
+                continue
+            each = np.stack([of_run[name] for of_run in scores])
+            decisions = np.stack([at.decide(s) for at, s in zip(own, each, strict=True)])
+            decided.append((record, *_vote(each, decisions, ensemble.vote, kept.thresholds)))
+        unread = unreadable_folders(found) + list(errors.items())
+        temperatures = Temperatures.from_json(workdir / CALIBRATION, step=None)
+        return write_predictions(decided, unread, found, output, temperatures=temperatures)

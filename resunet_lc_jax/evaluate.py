@@ -17,7 +17,9 @@ from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.card import build_card, format_card
 from resunet_lc_jax.measures.predictions import Predictions, save_predictions
 from resunet_lc_jax.measures.thresholds import Thresholds
+from resunet_lc_jax.runs import kept_thresholds
 from resunet_lc_jax.runs.about import about_run
+from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
 from resunet_lc_jax.runs.making import describe_records, describe_training
 from resunet_lc_jax.runs.open_run import OpenRun, open_run, score_split
 from resunet_lc_jax.runs.screen import say
@@ -55,7 +57,8 @@ def choose_thresholds(run: OpenRun) -> OpenRun:
     """
     method, validation = run.config.eval.thresholds, run.score("validation")
     keep_temperatures(run.workdir, validation, step=run.step)
-    return replace(run, thresholds=keep_thresholds(run.workdir, method, validation))
+    chosen = keep_thresholds(run.workdir, method, validation, run.checkpoint)
+    return replace(run, kept=Kept(chosen))
 
 
 def keep_temperatures(workdir: Path, validation: Predictions, *, step: int | None) -> None:
@@ -72,11 +75,20 @@ def keep_temperatures(workdir: Path, validation: Predictions, *, step: int | Non
     hosts.wait("calibration")
 
 
-def keep_thresholds(workdir: Path, method: str, validation: Predictions) -> Thresholds:
-    """Chooses thresholds on the predictions of a validation split and writes thresholds.json."""
+def keep_thresholds(
+    workdir: Path, method: str, validation: Predictions, *checkpoints: Checkpoint
+) -> Thresholds:
+    """Chooses thresholds on the predictions of a validation split and writes thresholds.json.
+
+    Args:
+      workdir: Where to write to.
+      method: Of `thresholds.METHODS`.
+      validation: The predictions.
+      checkpoints: What made them.
+    """
     chosen = thresholds.choose(method, validation.labels, validation.scores)
     if hosts.is_main():
-        chosen.to_json(workdir / "thresholds.json")
+        kept_thresholds.keep(workdir, chosen, *checkpoints)
     hosts.wait("thresholds")
     if chosen.without_positives:
         kept = chosen.values[CLASS_NAMES.index(chosen.without_positives[0])]
@@ -185,7 +197,8 @@ def evaluate_leads(
 
     The network keeps its input: a lead outside the set is missing, as it is in training with
     `config.augment.lead_sets`. Each set gets thresholds of its own, chosen on the validation
-    records with the same leads. Writes evaluation/<split>_leads.json and prints a table.
+    records with the same leads, which thresholds.json keeps for records that have these leads
+    alone. Writes evaluation/<split>_leads.json and prints a table.
 
     Args:
       config: The run's config.
@@ -202,14 +215,16 @@ def evaluate_leads(
     for size in sizes:
         lead_mask(size, config.data.leads)
     run = open_run(workdir, config, split, "validation")
-    reports = {}
+    reports, chosen = {}, {}
     for size in sizes:
         validation = run.score("validation", leads=size)
-        chosen = thresholds.choose(config.eval.thresholds, validation.labels, validation.scores)
-        scored = run.score(split, leads=size).decided(chosen)
-        about = about_run(run, split) | {"leads": size, "thresholds": chosen.method}
+        at = thresholds.choose(config.eval.thresholds, validation.labels, validation.scores)
+        scored = run.score(split, leads=size).decided(at)
+        about = about_run(run, split) | {"leads": size, "thresholds": at.method}
         reports[str(size)] = _report(scored, config, about)
-    notes = list(run.notes)
+        if not lead_mask(size, config.data.leads).all():
+            chosen[size] = at
+    notes = [note for note in run.notes if note != run.kept.remark]
     if unseen := sorted(set(sizes) - set(config.augment.lead_sets) - {12}):
         notes.append(
             f"the network was not trained on sets of {', '.join(map(str, unseen))} leads; "
@@ -219,6 +234,7 @@ def evaluate_leads(
     if hosts.is_main():
         path = workdir / "evaluation" / f"{split}_leads.json"
         write_json(path, result)
+        kept_thresholds.keep_by_leads(workdir, chosen, run.checkpoint)
         count = next(iter(reports.values()))["records"]
         say(f"{run.title}, {split}: {count:,} records")
         say(format_leads(reports), *notes, f"written: {path}")

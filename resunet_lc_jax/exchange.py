@@ -20,6 +20,7 @@ from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, 
 from resunet_lc_jax.pytorch.files import writable
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.checkpoints import Checkpoints
+from resunet_lc_jax.runs.kind import RUN, kind_of
 from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import (
     build_model,
@@ -47,8 +48,8 @@ def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
       ValueError: The file is no checkpoint or does not fit, or there is a run already. Then
         nothing is left in the folder.
     """
-    if (workdir / "config.json").exists() or (workdir / "checkpoints").exists():
-        raise ValueError(f"{workdir} already holds a run; give another --workdir")
+    if (kind := kind_of(workdir)) or (workdir / "checkpoints").exists():
+        raise ValueError(f"{workdir} already holds {(kind or RUN).name}; give another --workdir")
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"{workdir} is a file; --workdir is the folder for the run")
     checkpoint = read_checkpoint(path)

@@ -1,12 +1,12 @@
 """Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -15,7 +15,10 @@ from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
+from resunet_lc_jax.runs.about import about_run
+from resunet_lc_jax.runs.kind import PREDICTION, expect
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
+from resunet_lc_jax.runs.prediction_folder import Journal, Scored, begun
 from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.errors import of_record, printable
@@ -31,8 +34,7 @@ Told = TypeVar("Told")
 _AHEAD_BYTES = 200_000_000  # of signals that are read before the network takes them
 
 
-@dataclass(frozen=True)
-class ReadRecord:
+class ReadRecord(NamedTuple):
     """A record that could be read.
 
     Attributes:
@@ -62,9 +64,10 @@ def predict(
 
     Writes OUTPUT/<record>.csv in the Challenge's format (in the input's sub-folders),
     OUTPUT/predictions.csv with one row a record (with calibrated scores, too, where the run has
-    calibration.json), and OUTPUT/errors.csv with the records that
-    could not be read and why, and with remarks on those that were. Whatever happens to a record, it
-    never stops the others.
+    calibration.json), OUTPUT/errors.csv with the records that could not be read and why, and with
+    remarks on those that were, and OUTPUT/prediction.json with what scored them. Whatever happens
+    to a record, it never stops the others. What was killed goes on; what an earlier prediction left
+    in the folder goes.
 
     Args:
       config: The run's config.
@@ -76,15 +79,29 @@ def predict(
     Returns:
       The exit status: 0, or 1 if no record could be read.
     """
+    expect(output, PREDICTION)
     found = find_records(source)
     run = open_run(workdir, config)
+    if not hosts.is_main():
+        hosts.wait("predicted")
+        return 0
     errors = unreadable_folders(found)
-    decided = (
-        (record, scores, run.thresholds.decide(scores))
-        for record, scores in score_found(run, found, errors, "predicting", strict=strict)
-    )
+    say(*run.notes)
     temperatures = Temperatures.from_json(workdir / CALIBRATION, step=run.step)
-    return write_predictions(decided, errors, output, temperatures=temperatures)
+    about = about_run(run, None) | {"notes": run.notes, "strict": strict}
+    with begun(output, about) as journal:
+        decided = (
+            (record, scores, decide(run, record, scores))
+            for record, scores in score_found(
+                run, found, errors, "predicting", journal, strict=strict
+            )
+        )
+        return write_predictions(decided, errors, found, output, temperatures=temperatures)
+
+
+def decide(run: OpenRun, record: ReadRecord, scores: np.ndarray) -> np.ndarray:
+    """Decides at the run's thresholds for the leads that a record has: [26] of scores [26]."""
+    return run.kept.of_leads(run.windowing.leads, record.leads_missing).decide(scores)
 
 
 def unreadable_folders(found: Found) -> Errors:
@@ -97,34 +114,53 @@ def score_found(
     found: Found,
     errors: Errors,
     title: str,
+    journal: Journal,
     *,
     strict: bool = False,
 ) -> Iterator[tuple[ReadRecord, np.ndarray]]:
-    """Yields the scores [26] that a run gives each record that can be read, in their order.
+    """Yields the scores [26] that a run gives each record that can be read.
+
+    First those that were scored before a prediction was killed, then the others, in their order.
 
     Args:
       run: The run.
       found: The records.
       errors: Takes the errors of those that can't be read, each under its record's name.
       title: Of the progress bar.
+      journal: Of the folder that they go to.
       strict: See `predict`.
     """
-    signals = _prepared_ahead(found.records, errors, run.config.data.variant, strict)
-    yield from progress(run.score_signals(signals), title, len(found.records), unit="record")
+    key, left = f"{run.key} {strict}", []
+    for record in found.records:
+        # A window that is drawn goes by the record's place among all of them.
+        known = None if run.windowing.rule == "random" else journal.get(key, record)
+        if known is None:
+            left.append(record)
+        else:
+            yield ReadRecord(record, *known[:3]), known.scores
+    if before := len(found.records) - len(left):
+        say(f"{before:,} records were scored before; the others follow")
+    signals = _prepared_ahead(left, errors, run.config.data.variant, strict)
+    for read, scores in progress(run.score_signals(signals), title, len(left), unit="record"):
+        found_in = read.leads_missing, read.leads_derived, read.remarks
+        journal.add(key, read.found, Scored(*found_in, scores))
+        yield read, scores
 
 
 def write_predictions(
     decided: Iterable[Decided],
     errors: Errors,
+    found: Found,
     output: Path,
     *,
     temperatures: Temperatures | None = None,
 ) -> int:
-    """Writes the files of `predict`; of several processes the first does it, the others wait.
+    """Writes the files of `predict`: the records' own as they come, the tables in their order.
 
     Args:
       decided: Each record's scores and decisions.
       errors: Of those that could not be read; complete once `decided` is used up.
+      found: The records.
       output: Where the files go.
       temperatures: Give predictions.csv a column <class>_calibrated for each class; all else, and
         the Challenge's files, hold the scores as they are.
@@ -132,12 +168,24 @@ def write_predictions(
     Returns:
       The exit status: 0, or 1 if there is no record.
     """
-    if not hosts.is_main():
-        hosts.wait("predicted")
-        return 0
-    output.mkdir(parents=True, exist_ok=True)
     remarks: list[tuple[str, str]] = []
-    done = incomplete = 0
+    lines: dict[str, Decided] = {}
+    for record, scores, decisions in decided:
+        name = record.found.name
+        try:
+            path, last = output / output_name(name), name.rpartition("/")[2]
+            write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores, durable=False)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            reason = f"can't be written ({reason})"
+            errors.append((name, RecordError(record.found.path, "output", reason)))
+            continue
+        lines[name] = record, scores, decisions
+        remarks += [(name, remark) for remark in record.remarks]
+    places = {record.name: place for place, record in enumerate(found.records)}
+    for entries in (errors, remarks):
+        entries.sort(key=lambda entry: places.get(entry[0], -1))
+    os.sync()  # what the tables list is on the disk before they are
     with (
         replacing(output / "predictions.csv") as beside,
         beside.open("w", newline="", encoding="utf-8") as file,
@@ -145,23 +193,12 @@ def write_predictions(
         rows = csv.writer(file)
         columns = [*CLASS_NAMES, *(f"{name}_calibrated" for name in CLASS_NAMES if temperatures)]
         rows.writerow(["record", "diagnoses", "leads_missing", "leads_derived", *columns])
-        for record, scores, decisions in decided:
-            name = record.found.name
-            try:
-                path, last = output / output_name(name), name.rpartition("/")[2]
-                write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores)
-            except (OSError, UnicodeError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                reason = f"can't be written ({reason})"
-                errors.append((name, RecordError(record.found.path, "output", reason)))
-                continue
-            found = "|".join(np.array(CLASS_NAMES)[decisions == 1])
+        for name in sorted(lines, key=places.__getitem__):
+            record, scores, decisions = lines[name]
+            diagnoses = "|".join(np.array(CLASS_NAMES)[decisions == 1])
             leads = "|".join(record.leads_missing), "|".join(record.leads_derived)
             shown = [*scores, *(temperatures.apply(scores) if temperatures else ())]
-            rows.writerow([name, found, *leads, *(f"{score:.9g}" for score in shown)])
-            remarks += [(name, remark) for remark in record.remarks]
-            done += 1
-            incomplete += bool(record.leads_missing)
+            rows.writerow([name, diagnoses, *leads, *(f"{score:.9g}" for score in shown)])
     with (
         replacing(output / "errors.csv") as beside,
         beside.open("w", newline="", encoding="utf-8") as file,
@@ -170,15 +207,16 @@ def write_predictions(
         rows.writerow(["record", "field", "reason"])
         rows.writerows([name, error.field, error.reason] for name, error in errors)
         rows.writerows([name, "remark", remark] for name, remark in remarks)
+    incomplete = sum(bool(record.leads_missing) for record, _, _ in lines.values())
     say(
-        f"{done:,} records scored, {len(errors):,} could not be read"
+        f"{len(lines):,} records scored, {len(errors):,} could not be read"
         + (f", {incomplete:,} lacked leads" if incomplete else "")
         + (f", {len(remarks):,} remarks" if remarks else "")
         + (f" (see {output / 'errors.csv'})" if errors or remarks else "")
         + f"; predictions in {output}"
     )
     hosts.wait("predicted")
-    return 0 if done else 1
+    return 0 if lines else 1
 
 
 def _prepared_ahead(

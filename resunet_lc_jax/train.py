@@ -20,7 +20,7 @@ from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.runs.screen import progress, say
 from resunet_lc_jax.runs.splits import keep_splits
 from resunet_lc_jax.runs.watch import Watch
-from resunet_lc_jax.runs.workdir import configure_jax, hold
+from resunet_lc_jax.runs.workdir import check_unbegun, configure_jax, hold
 from resunet_lc_jax.training_setup import TrainingSetup, set_up_training
 
 
@@ -59,11 +59,14 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
     """Trains to the end and returns True, or saves and returns False once a stop is asked for."""
     config, records = setup.config, setup.records
     train_step = setup.compile_step()
-    state = setup.first_state()
     total, per_epoch = setup.total_steps, setup.steps_per_epoch
-    say(*records.notes, setup.describe(state))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
-        if checkpoints.latest is not None:
+        begun = checkpoints.latest is not None
+        if not begun:
+            check_unbegun(workdir)
+        state = setup.first_state(begun=begun)
+        say(*records.notes, setup.describe(state))
+        if begun:
             state = checkpoints.restore(state)
             say(f"taken up at step {int(state.step):,} of {total:,}")
         start = int(state.step)
@@ -71,7 +74,7 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
             source = provenance.data_source(records.folder)
             provenance.record_start(workdir, step=start, data=source)
         with (
-            MetricsWriter(workdir, step=start) as writer,
+            MetricsWriter(workdir, step=start, validated=checkpoints.validated(start)) as writer,
             progress(
                 None, "training", total, initial=start, unit="step", dynamic_ncols=True
             ) as bar,
@@ -79,7 +82,7 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
         ):
             hosts.wait("metrics")
             history = read_validations(workdir)
-            state, ended = _guided(setup, state, history)
+            ended = setup.recipe.guide(list(history.values())).stop
             watch = Watch(
                 workdir,
                 step=start,
@@ -99,6 +102,8 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
                     metrics = validate(
                         records, setup.scorer(state.variables), settings.windowing(config)
                     )
+                    # So that a log of two validations tells that there was a checkpoint.
+                    checkpoints.wait()
                     writer.write_validation(number, metrics)
                     history[number] = metrics
                     state, ended = _guided(setup, state, history)
@@ -130,10 +135,17 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
 
 
 def _guided(setup: TrainingSetup, state: TrainState, history: dict) -> tuple[TrainState, bool]:
-    """The state with the learning rate that the validations ask for, and whether they end it."""
-    guidance = setup.recipe.guide(list(history.values()))
-    opt_state = optim.set_rate_factor(state.opt_state, guidance.rate_factor)
-    return replace(state, opt_state=opt_state), guidance.stop
+    """The state with the rate that the last validation leaves it, and whether training ends.
+
+    What the rate was before it is the checkpoint's to say: the log may have lost lines.
+    """
+    validations = list(history.values())
+    guidance = setup.recipe.guide(validations)
+    before = setup.recipe.guide(validations[:-1]).rate_factor
+    if guidance.rate_factor != before:
+        factor = optim.rate_factor(state.opt_state) * guidance.rate_factor / before
+        state = replace(state, opt_state=optim.set_rate_factor(state.opt_state, factor))
+    return state, guidance.stop
 
 
 def _every(interval: int, number: int) -> bool:

@@ -81,9 +81,15 @@ class TrainingSetup:
         here, scoring = self._scoring
         return scoring(variables if here == self.devices else parallel.place_state(variables, here))
 
-    def first_state(self) -> TrainState:
-        """The state at step 0, on the devices."""
-        variables = first_variables(self.config, self.model)
+    def first_state(self, *, begun: bool = False) -> TrainState:
+        """The state at step 0, on the devices.
+
+        Args:
+          begun: Whether it only gives a checkpoint its form: then nothing is read from
+            `config.init_from`, which may have moved since.
+        """
+        draw = initial_variables if begun else first_variables
+        variables = draw(self.config, self.model)
         average = self.config.train.ema_decay > 0
         return parallel.place_state(
             create_state(variables, self.recipe.tx, average=average), self.devices

@@ -6,10 +6,13 @@ import json
 import math
 import os
 import platform
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+_BESIDE = re.compile(r"\.[0-9a-f]{8}\.[0-9]+(\..*)?")  # what `replacing` writes to
 
 
 @contextlib.contextmanager
@@ -80,11 +83,15 @@ def is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a name beside `path` to write to; renames it to `path` if the block succeeds.
 
     The folder is made if it is missing. The suffix is kept, since writers judge the format by it.
-    The content is on the disk before the name is: a power loss leaves the old file or the new one.
+
+    Args:
+        path: The file.
+        durable: Whether the content is on the disk before the name is, so that a power loss leaves
+            the old file or the new one. Of many small files one `os.sync` after the last is faster.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,11 +99,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
     beside = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}{path.suffix}")
     try:
         yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes below a folder what processes that were killed left of `replacing`.
+
+    Only for the one process that may write there.
+    """
+    for path in folder.rglob(".*"):
+        if _BESIDE.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:

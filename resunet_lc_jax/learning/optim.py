@@ -57,6 +57,11 @@ def scale_by_rate_factor() -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def rate_factor(opt_state: Any) -> float:
+    """Returns the rate factor of the optimiser's state."""
+    return float(optax.tree.get(opt_state, "rate_factor"))
+
+
 def set_rate_factor(opt_state: Any, factor: float) -> Any:
     """Returns the optimiser's state with another rate factor, on the same devices."""
     before = optax.tree.get(opt_state, "rate_factor")

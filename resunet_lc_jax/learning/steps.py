@@ -116,8 +116,8 @@ def train_step(
     """Takes one optimiser step.
 
     Dropout and augmentation depend on (seed, step, the row's index in the global batch) alone.
-    Where the loss, the gradients' norm or a new BatchNorm statistic is not finite, nothing but the
-    step's number changes.
+    Where the loss, the gradients' norm or a number of the state after the step is not finite,
+    nothing but the step's number changes.
 
     Args:
       state: The state before the step.
@@ -167,7 +167,6 @@ def train_step(
         value, gradients, batch_stats = jax.lax.pmean((value, gradients, batch_stats), axis_name)
 
     norm = optax.tree.norm(gradients)
-    finite = _all_finite((value, norm, batch_stats))
     updates, opt_state = tx.update(gradients, state.opt_state, state.params)
     after = replace(
         state,
@@ -177,6 +176,7 @@ def train_step(
     )
     if state.average is not None:
         after = replace(after, average=_moved_average(after, average_decay))
+    finite = _all_finite((value, norm, after))
     after = jax.tree.map(partial(jnp.where, finite), after, state)
     after = replace(after, step=state.step + 1)
     return after, {"loss": value, "gradient_norm": norm, "finite": finite}

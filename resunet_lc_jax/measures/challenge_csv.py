@@ -86,6 +86,8 @@ def write_challenge_csv(
     columns: Sequence[str],
     decisions: np.ndarray,
     scores: np.ndarray,
+    *,
+    durable: bool = True,
 ) -> None:
     """Writes one record's output beside `path` and renames.
 
@@ -95,6 +97,7 @@ def write_challenge_csv(
       columns: M class names, codes of merged classes joined by '|'.
       decisions: [M] 0/1.
       scores: [M], written so that they read back to the same float32 or float64.
+      durable: see `replacing`.
     """
     digits = ".9g" if np.asarray(scores).dtype == np.float32 else ".17g"
     lines = (
@@ -103,7 +106,7 @@ def write_challenge_csv(
         ",".join("1" if decision else "0" for decision in decisions),
         ",".join(format(float(score), digits) for score in scores),
     )
-    with replacing(path) as beside:
+    with replacing(path, durable=durable) as beside:
         beside.write_text("\n".join(lines) + "\n")
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +38,15 @@ class Thresholds:
 
     def to_json(self, path: str | Path) -> None:
         """Writes the thresholds, each to its last bit, beside `path` and renames."""
-        content = {
+        write_json(path, self.content())
+
+    def content(self) -> dict[str, Any]:
+        """What JSON holds of them."""
+        return {
             "method": self.method,
             "thresholds": dict(zip(CLASS_NAMES, self.values.tolist(), strict=True)),
             "without_positives": list(self.without_positives),
         }
-        write_json(path, content)
 
     @classmethod
     def fixed(cls) -> "Thresholds":
@@ -53,11 +57,19 @@ class Thresholds:
     def from_json(cls, path: str | Path) -> "Thresholds":
         """Reads what `to_json` wrote; ValueError if a class or a field is missing."""
         try:
-            content = json.loads(Path(path).read_text())
+            return cls.of_content(json.loads(Path(path).read_text()))
+        except ValueError as error:
+            raise ValueError(f"{path}: not a thresholds file ({error})") from error
+
+    @classmethod
+    def of_content(cls, content: Any) -> "Thresholds":
+        """Takes what `content` gave; ValueError if a class or a field is missing or no number."""
+        try:
             values = np.array([float(content["thresholds"][name]) for name in CLASS_NAMES])
-            return cls(values, content["method"], tuple(content["without_positives"]))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path}: not a thresholds file ({error!r})") from error
+            method, nameless = str(content["method"]), content["without_positives"]
+            return cls(values, method, tuple(map(str, nameless)))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{error!r}") from error
 
 
 def fixed(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -5,29 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from resunet_lc_jax import __version__
-from resunet_lc_jax.runs import integrity, provenance
+from resunet_lc_jax.runs import provenance
 from resunet_lc_jax.runs.open_run import OpenRun
 
 
-def about_run(run: OpenRun, split: str) -> dict[str, Any]:
+def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
     """Describes what made a run's predictions of a split; None stands for what is not known.
 
     Args:
       run: The run, opened with its records.
-      split: Which of them.
+      split: Which of them; None: other records.
 
     Returns:
-      run, network, width, checkpoint (a hash of its files), step, split, thresholds (the rule),
-      windows, variant and leads of the signals, records (the fingerprint of what was prepared),
-      commit, version.
+      run (its folder's name), network, width, checkpoint (a hash of its weights), step, split,
+      thresholds (the rule), windows, variant and leads of the signals, records (the fingerprint of
+      what was prepared), commit, version.
     """
     config = run.config
     source = provenance.data_source(run.records.folder) if run.records else {}
     return {
-        "run": str(run.workdir),
+        "run": run.workdir.resolve().name,
         "network": config.model.name,
         "width": config.model.width,
-        "checkpoint": integrity.fingerprint(run.workdir / "checkpoints", run.step),
+        "checkpoint": run.checkpoint.hash,
         "step": run.step,
         "split": split,
         "thresholds": run.thresholds.method,
@@ -58,5 +58,5 @@ def about_together(
         key: value if all(other.get(key) == value for other in members) else None
         for key, value in first.items()
     }
-    alone = {"run": str(workdir), "checkpoint": None, "step": None}
+    alone = {"run": workdir.resolve().name, "checkpoint": None, "step": None}
     return alike | alone | own | {"members": [dict(member) for member in members]}

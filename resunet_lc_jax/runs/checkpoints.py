@@ -5,6 +5,7 @@ The only file that imports orbax.
 
 import contextlib
 import math
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -44,22 +45,13 @@ class Checkpoints:
         self._folder = folder
         self._sealing = ThreadPoolExecutor(1)
         self._sealed: Future | None = None
-        policies = ocp.training.preservation_policies
+        self._late = integrity.read_metrics(folder)
         self._checkpointer = ocp.training.Checkpointer(
             folder.resolve(),
             # The loop decides when to save; the default policy would skip a save silently while
             # another is running.
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(2),
-                    policies.BestN(
-                        get_metric_fn=lambda metrics: metrics[METRIC],
-                        n=1,
-                        keep_checkpoints_without_metrics=False,
-                    ),
-                ]
-            ),
+            preservation_policy=_Kept(self),
             cleanup_tmp_directories=tidy,
         )
 
@@ -111,10 +103,18 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """The step of the best checkpoint; the latest if none carries a metric."""
-        measured = [c for c in self._checkpointer.checkpoints if c.metrics]
-        if not measured:
-            return self.latest
-        return max(measured, key=lambda c: (c.metrics[METRIC], -c.step)).step
+        best = self._best_of(self._checkpointer.checkpoints)
+        return self.latest if best is None else best
+
+    def _best_of(self, checkpoints: Sequence[Any]) -> int | None:
+        """The step of the best of Orbax's checkpoints, the earliest of equals; None: no metric."""
+        known = {c.step: c.metrics or self._late.get(c.step) for c in checkpoints}
+        measured = {step: metrics[METRIC] for step, metrics in known.items() if metrics}
+        return max(measured, key=lambda step: (measured[step], -step), default=None)
+
+    def validated(self, step: int) -> bool:
+        """Whether a step's checkpoint is of after the step's validation."""
+        return any(c.step == step and c.metrics for c in self._checkpointer.checkpoints)
 
     def save(self, state: TrainState, *, metric: float | None = None, wait: bool = False) -> None:
         """Starts saving the state under its step.
@@ -122,7 +122,8 @@ class Checkpoints:
         Args:
           state: The state; its arrays are copied before the call returns.
           metric: The validation metric, if it was measured at this step. Larger is better; NaN
-            counts as not measured.
+            counts as not measured. Where there is a checkpoint of the step already, that one stays
+            as it is, and the metric is written beside it.
           wait: Returns only when the checkpoint is on disk.
 
         Raises:
@@ -131,15 +132,19 @@ class Checkpoints:
         self.wait()
         step = int(state.step)
         measured = metric is not None and not math.isnan(metric)
-        known = any(step == checkpoint.step for checkpoint in self._checkpointer.checkpoints)
-        if known and not measured:
+        metrics = {METRIC: float(metric)} if metric is not None and measured else None
+        if any(step == checkpoint.step for checkpoint in self._checkpointer.checkpoints):
+            if metrics:
+                self._late[step] = metrics
+                if hosts.is_main():
+                    integrity.keep_metrics(self._folder, step, metrics)
             return
-        metrics = {METRIC: metric} if measured else None
+        self._late.pop(step, None)
+        if hosts.is_main():
+            integrity.unseal(self._folder, step)
         parts = {"variables": state.variables, "optimizer": _optimizer(state)}
         try:
-            response = self._checkpointer.save_checkpointables_async(
-                step, parts, metrics=metrics, overwrite=known
-            )
+            response = self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics)
         except _WRITE_ERRORS as error:
             raise self._unwritten(error) from error
         self._sealed = self._sealing.submit(self._seal, response, step)
@@ -181,6 +186,19 @@ class Checkpoints:
         return self._checkpointer.load_checkpointables(step, {"variables": _abstract(like)})[
             "variables"
         ]
+
+
+class _Kept:
+    """Keeps the two latest checkpoints and the best one."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """As Orbax asks, oldest first."""
+        best = self._checkpoints._best_of(checkpoints)
+        latest = {checkpoint.step for checkpoint in checkpoints[-2:]}
+        return [checkpoint.step in latest | {best} for checkpoint in checkpoints]
 
 
 def _optimizer(state: TrainState) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.runs.combinations import faults
 from resunet_lc_jax.runs.flat import flatten
+from resunet_lc_jax.runs.kind import RUN, expect
 from resunet_lc_jax.runs.knobs import KNOBS
 from tfds_physionet.files import write_json
 
@@ -88,6 +89,7 @@ def load_config(
     """
     path = workdir / _FILE
     if not path.is_file():
+        _check_complete(workdir)
         raise FileNotFoundError(f"{workdir} holds no run: there is no {_FILE} in it")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -122,8 +124,10 @@ def load_for_use(
       say: As in `load_config`.
 
     Raises:
-      ValueError: As `load_config`; or a change would make another network of it, or is wrong.
+      ValueError: As `load_config`; or the folder holds no run but something else, or a change
+        would make another network of it, or is wrong.
     """
+    expect(workdir, RUN)
     config = load_config(workdir, default, say=say)
     own = flatten(config.to_dict())
     config.update_from_flattened_dict(dict(changes))
@@ -139,9 +143,11 @@ def check_resumable(workdir: Path, config: ConfigDict) -> None:
     """Checks that a folder holds no run, or one that this config takes up again.
 
     Raises:
-      ValueError: The folder holds a run whose config differs in more than `CHANGEABLE`.
+      ValueError: The folder holds a run whose config differs in more than `CHANGEABLE`, or is
+        gone.
     """
     if not (workdir / _FILE).is_file():
+        _check_complete(workdir)
         return
     stored = flatten(load_config(workdir, config).to_dict())
     given = flatten(config.to_dict())
@@ -153,6 +159,15 @@ def check_resumable(workdir: Path, config: ConfigDict) -> None:
         raise ValueError(
             f"{workdir} holds a run of another config: {listing}; "
             "give the same values or another --workdir"
+        )
+
+
+def _check_complete(workdir: Path) -> None:
+    """Raises ValueError if the config of a folder with checkpoints is gone."""
+    if any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*")):
+        raise ValueError(
+            f"{workdir / _FILE} is gone, and there are checkpoints: put it back (each start's "
+            "command is in provenance.json), or give another --workdir"
         )
 
 

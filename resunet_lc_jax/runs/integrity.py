@@ -1,13 +1,18 @@
-"""Checksums of checkpoints: a damaged one is found, named and set aside before it is used."""
+"""Checksums of checkpoints: a damaged one is found, named and set aside before it is used.
 
+Beside them lie the metrics that were measured after a checkpoint was saved, which is not written
+anew for that.
+"""
+
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 
 from resunet_lc_jax.runs.screen import say
-from tfds_physionet.files import replacing
+from tfds_physionet.files import replacing, write_json
 
-_FOLDER = "checksums"
+_FOLDER, _METRICS = "checksums", "metrics"
 
 
 def seal(folder: Path, step: int) -> None:
@@ -22,15 +27,31 @@ def seal(folder: Path, step: int) -> None:
     found = {path.relative_to(checkpoint).as_posix(): _describe(path) for path in files}
     with replacing(folder / _FOLDER / f"{step}.json") as beside:
         beside.write_text(json.dumps(found, indent=1))
-    for other in (folder / _FOLDER).glob("[0-9]*.json"):
-        if not (folder / other.stem).exists():
-            other.unlink(missing_ok=True)
+    for kind in (_FOLDER, _METRICS):
+        for other in (folder / kind).glob("[0-9]*.json"):
+            if not (folder / other.stem).exists():
+                other.unlink(missing_ok=True)
 
 
-def fingerprint(folder: Path, step: int) -> str | None:
-    """What tells a sealed checkpoint from every other; None of one that never was sealed."""
-    path = folder / _FOLDER / f"{step}.json"
-    return hashlib.blake2b(path.read_bytes()).hexdigest()[:32] if path.is_file() else None
+def unseal(folder: Path, step: int) -> None:
+    """Takes away what was written of a checkpoint that is gone, before another of its step is."""
+    for kind in (_FOLDER, _METRICS):
+        (folder / kind / f"{step}.json").unlink(missing_ok=True)
+
+
+def keep_metrics(folder: Path, step: int, metrics: dict[str, float]) -> None:
+    """Writes what was measured of a checkpoint after it was saved."""
+    write_json(folder / _METRICS / f"{step}.json", metrics)
+
+
+def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
+    """Returns what `keep_metrics` wrote, by step; files that cannot be read count as none."""
+    found = {}
+    for path in (folder / _METRICS).glob("[0-9]*.json"):
+        with contextlib.suppress(ValueError, AttributeError):
+            content = json.loads(path.read_text())
+            found[int(path.stem)] = {name: float(value) for name, value in content.items()}
+    return found
 
 
 def set_damaged_aside(folder: Path) -> None:
@@ -61,9 +82,11 @@ def _describe(path: Path) -> list[int | str]:
 
 def _damage(checkpoint: Path, checksums: Path) -> str | None:
     try:
-        sealed = json.loads(checksums.read_text())
-    except json.JSONDecodeError:
-        return f"{checksums.name} cannot be read"
+        sealed = dict(json.loads(checksums.read_text()))
+    except (ValueError, TypeError):
+        # Which says nothing of the checkpoint itself.
+        say(f"{checksums} is damaged: checkpoint {checkpoint} is used without being checked")
+        return None
     for name, described in sealed.items():
         path = checkpoint / name
         if not path.is_file():

@@ -1,6 +1,7 @@
-"""What a folder is: a run by its config.json, an ensemble of runs by its ensemble.json."""
+"""What a folder is: a run, an ensemble of runs, a cross-validation or a prediction."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,67 @@ MARK = "ensemble.json"
 """In an ensemble's folder: name, vote, runs, and under data the folds of its first run."""
 
 FOLDS = ("train_folds", "validation_folds", "test_folds")
+
+
+PREDICTION_TABLES = ("predictions.csv", "errors.csv")
+"""In a prediction's folder, over all of its records."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a folder may be.
+
+    Attributes:
+      name: With its article.
+      mark: The file that says so.
+      use: What the folder is good for.
+    """
+
+    name: str
+    mark: str
+    use: str
+
+
+RUN = Kind("a run", "config.json", "train, evaluate, predict, compare and export take it")
+ENSEMBLE = Kind("an ensemble", MARK, "evaluate, predict and compare take it")
+CROSSVALIDATION = Kind(
+    "a cross-validation",
+    "crossvalidation.json",
+    "crossvalidate and compare take it; its runs are the folders fold_* in it",
+)
+PREDICTION = Kind("a prediction", "prediction.json", "predict writes it, compare and score read it")
+
+
+def kind_of(folder: Path) -> Kind | None:
+    """Returns what a folder is; None if it is nothing yet.
+
+    Folders of earlier versions are told by what lies in them.
+
+    Raises:
+      ValueError: A mark is damaged.
+    """
+    if read_mark(folder) is not None:
+        return ENSEMBLE
+    if (folder / CROSSVALIDATION.mark).is_file() or next(folder.glob("fold_*/config.json"), None):
+        return CROSSVALIDATION
+    if (folder / RUN.mark).is_file():
+        return RUN
+    tables = all((folder / table).is_file() for table in PREDICTION_TABLES)
+    return PREDICTION if tables or (folder / PREDICTION.mark).is_file() else None
+
+
+def expect(folder: Path, wanted: Kind) -> None:
+    """Checks that a folder is of a kind, or nothing yet.
+
+    Raises:
+      ValueError: It is of another kind; the message says what takes it.
+    """
+    kind = kind_of(folder)
+    if kind not in (None, wanted):
+        raise ValueError(
+            f"{folder} holds {kind.name}, and this takes {wanted.name}: give another folder "
+            f"({kind.use})"
+        )
 
 
 def read_mark(workdir: Path) -> dict[str, Any] | None:

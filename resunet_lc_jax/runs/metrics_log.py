@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from resunet_lc_jax.devices import hosts
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import replacing
 
 _VALIDATION = "validation_"  # before the name of a metric that a validation measured
@@ -20,18 +21,33 @@ class MetricsWriter:
     machine write the same bytes, interrupted or not.
     """
 
-    def __init__(self, workdir: Path, *, step: int) -> None:
+    def __init__(self, workdir: Path, *, step: int, validated: bool = True) -> None:
         """Opens the file; rows of later steps than `step`, left by a lost run, are removed.
 
         Of several processes only the first writes.
+
+        Args:
+          workdir: The run's folder.
+          step: Where the run stands.
+          validated: Whether its checkpoint of that step knows of the step's validation; else that
+            one is removed too, to be made again.
+
+        Raises:
+          ValueError: The file is damaged.
         """
         self._file = self._tensorboard = None
         if not hosts.is_main():
             return
         path = workdir / "metrics.jsonl"
-        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+        if step > 0 and not path.is_file():
+            say(f"{path}: nothing is there of the first {step:,} steps; it begins here")
+        kept = [
+            row
+            for row in read_metrics(workdir)
+            if row["step"] < step or (row["step"] == step and (validated or not _measured(row)))
+        ]
         with replacing(path) as beside:
-            beside.write_text("".join(kept))
+            beside.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a", buffering=1)
         if importlib.util.find_spec("tensorboardX"):
             from tensorboardX import SummaryWriter
@@ -70,26 +86,45 @@ class MetricsWriter:
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
-    """Returns the rows of a run's metrics.jsonl, oldest first."""
-    return [json.loads(line) for line in _whole_lines(workdir / "metrics.jsonl")]
+    """Returns the rows of a run's metrics.jsonl, oldest first.
+
+    Raises:
+      ValueError: A line is no row.
+    """
+    path = workdir / "metrics.jsonl"
+    found = []
+    for number, line in enumerate(_whole_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row["step"], int):
+                raise ValueError("its step is no whole number")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}, line {number}: no row of a run's log ({line.strip()[:60]!r}: {error}); "
+                "take the line out, or put the file back as it was"
+            ) from error
+        found.append(row)
+    return found
 
 
 def read_validations(workdir: Path) -> dict[int, dict[str, float]]:
     """Returns what each validation of a run measured, by its step, oldest first."""
-    found = {}
-    for row in read_metrics(workdir):
-        measured = {
-            name.removeprefix(_VALIDATION): value
-            for name, value in row.items()
-            if name.startswith(_VALIDATION)
-        }
-        if measured:
-            found[int(row["step"])] = measured
-    return found
+    measured = [(int(row["step"]), _measured(row)) for row in read_metrics(workdir)]
+    return {step: values for step, values in measured if values}
+
+
+def _measured(row: dict[str, float]) -> dict[str, float]:
+    """What a validation measured, of a row."""
+    return {
+        name.removeprefix(_VALIDATION): value
+        for name, value in row.items()
+        if name.startswith(_VALIDATION)
+    }
 
 
 def _whole_lines(path: Path) -> list[str]:
     """The lines that end; the last one does not where the run was killed while it wrote."""
     if not path.is_file():
         return []
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]

@@ -1,8 +1,9 @@
 """A run, opened once: its network at a checkpoint, its thresholds and its records, checked."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.models import Network
 from resunet_lc_jax.models.folding import fold
-from resunet_lc_jax.runs import provenance, settings
+from resunet_lc_jax.runs import kept_thresholds, provenance, settings
+from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept, identify
 from resunet_lc_jax.runs.screen import progress
 from resunet_lc_jax.runs.splits import check_unseen
 from resunet_lc_jax.runs.workdir import (
@@ -44,8 +46,8 @@ class OpenRun:
       config: Its config, with the overrides of this command.
       model: The network.
       variables: Parameters and BatchNorm statistics of the checkpoint.
-      step: The checkpoint's step.
-      thresholds: What decides.
+      checkpoint: Which it is.
+      kept: What decides.
       records: What its splits are taken from; None where they are not needed.
     """
 
@@ -53,9 +55,19 @@ class OpenRun:
     config: ConfigDict
     model: Network
     variables: dict[str, Any]
-    step: int
-    thresholds: Thresholds
+    checkpoint: Checkpoint
+    kept: Kept
     records: Records | None = None
+
+    @property
+    def step(self) -> int:
+        """The checkpoint's step."""
+        return self.checkpoint.step
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What decides on records that have all leads."""
+        return self.kept.thresholds
 
     @property
     def title(self) -> str:
@@ -64,8 +76,16 @@ class OpenRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of its numbers must know of the records."""
-        return self.records.notes if self.records else ()
+        """What a reader of its numbers must know of the records and the thresholds."""
+        remarks = (self.kept.remark,) if self.kept.remark else ()
+        return (self.records.notes if self.records else ()) + remarks
+
+    @cached_property
+    def key(self) -> str:
+        """Changes with whatever changes a record's scores."""
+        cut = replace(self.windowing, batch_size=0)
+        told = (self.checkpoint, cut, self.config.data.variant, self.config.precision)
+        return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
     @cached_property
     def windowing(self) -> Windowing:
@@ -168,9 +188,9 @@ def load_run(
         if step is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
         variables = checkpoints.restore_variables(like, step)
-    path = workdir / "thresholds.json"
-    thresholds = Thresholds.from_json(path) if path.is_file() else Thresholds.fixed()
-    return OpenRun(workdir, config, model, variables, step, thresholds, records)
+    loaded = identify(step, variables)
+    kept = kept_thresholds.load(workdir, loaded)
+    return OpenRun(workdir, config, model, variables, loaded, kept, records)
 
 
 def _unseen_split(workdir: Path, records: Records, name: str) -> Split:

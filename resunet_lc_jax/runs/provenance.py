@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from resunet_lc_jax import __version__
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import write_json
 
 _FILE = "provenance.json"
@@ -27,6 +28,8 @@ def record_start(workdir: Path, *, step: int, data: dict[str, Any]) -> None:
       data: What it is trained on, see `data_source`.
     """
     known = read_provenance(workdir)
+    if step > 0 and not known:
+        say(f"{workdir / _FILE} is gone: what made the first {step:,} steps is not known")
     start = {
         "time": _now(),
         "step": step,
@@ -78,9 +81,24 @@ def check_data(workdir: Path, builder_dir: str | Path, *, allowed: bool) -> None
 
 
 def read_provenance(workdir: Path) -> dict[str, Any]:
-    """Returns what provenance.json holds, {} where there is none: data, and starts (a list)."""
+    """Returns what provenance.json holds, {} where there is none: data, and starts (a list).
+
+    Raises:
+      ValueError: The file is damaged.
+    """
     path = workdir / _FILE
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(content["data"], dict) and isinstance(content["starts"], list)):
+            raise ValueError("'data' or 'starts' is of another form")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); put it back, or take it away: then nothing is known of "
+            "the records that made the run"
+        ) from error
+    return dict(content)
 
 
 def _now() -> str:

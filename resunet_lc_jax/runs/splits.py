@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from resunet_lc_jax.data.selection import SPLITS, Selection, Split
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import replacing
 from tfds_physionet.wording import shortlist
 
@@ -27,6 +28,8 @@ def keep_splits(workdir: Path, selection: Selection) -> None:
                     f"({shortlist({record for record, _ in changed})}); give another --workdir"
                 )
         return
+    if (workdir / "metrics.jsonl").is_file():
+        say(f"{path} is gone: it is written anew from the config and the records")
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "record", "signal_hash"])
@@ -60,7 +63,15 @@ def _signals(split: Split) -> set[tuple[str, str]]:
 
 def _read_splits(path: Path) -> dict[str, set[tuple[str, str]]]:
     splits: dict[str, set[tuple[str, str]]] = {name: set() for name in SPLITS}
-    with path.open(newline="", encoding="utf-8") as file:
-        for split, record, digest in list(csv.reader(file))[1:]:
-            splits[split].add((record, digest))
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = csv.reader(file)
+        try:
+            for number, (split, record, digest) in enumerate(rows):
+                if number:
+                    splits[split].add((record, digest))
+        except (ValueError, KeyError, csv.Error) as error:
+            raise ValueError(
+                f"{path}, line {rows.line_num}: no split, record and signal_hash ({error}); put "
+                "the file back"
+            ) from error
     return splits

@@ -73,8 +73,10 @@ class Watch:
         self._found.append({"step": step, **written, "records": names})
         if hosts.is_main():
             write_json(self._path, self._found)
+        finite = all(map(math.isfinite, numbers.values()))
+        found = "is not finite" if not finite else "would leave a state that is not finite"
         what = (
-            f"step {step:,} is not finite (loss {numbers['loss']:.4g}, gradient norm "
+            f"step {step:,} {found} (loss {numbers['loss']:.4g}, gradient norm "
             f"{numbers['gradient_norm']:.4g}); its records: {shortlist(names, most=8)}; "
             f"all in {self._path}"
         )

@@ -16,8 +16,11 @@ from resunet_lc_jax.learning.state import init_variables
 from resunet_lc_jax.models import Network, Numerics, create_model, form_for
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 from resunet_lc_jax.runs.config import check_resumable, store_config
+from resunet_lc_jax.runs.kind import RUN, Kind, expect
+from resunet_lc_jax.runs.metrics_log import read_metrics, read_validations
+from resunet_lc_jax.runs.screen import say
 from tfds_physionet.diagnoses import NUM_CLASSES
-from tfds_physionet.files import is_locked, lock
+from tfds_physionet.files import is_locked, lock, sweep
 
 
 def build_model(config: ConfigDict, *, platform: str | None = None) -> Network:
@@ -65,21 +68,29 @@ def configure_jax(config: ConfigDict) -> None:
 
 
 @contextmanager
-def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
+def hold(workdir: Path, config: ConfigDict, kind: Kind = RUN) -> Iterator[None]:
     """Makes the folder this run's own and stores the config in it.
 
     The lock ends with the process, however that ends; nothing stale is left to be removed.
 
+    Args:
+      workdir: The folder.
+      config: The config.
+      kind: What the folder is to be.
+
     Raises:
       BlockingIOError: Another process is writing the folder; the message names it.
-      ValueError: The folder holds a run whose config differs in more than may change.
+      ValueError: The folder holds a run whose config differs in more than may change, or what is
+        no run.
     """
     if not hosts.is_main():
         hosts.wait("workdir")
         yield
         return
+    expect(workdir, kind)
     check_resumable(workdir, config)
     with lock(_lock(workdir), wait=False):
+        sweep(workdir)
         store_config(workdir, config)
         hosts.wait("workdir")
         yield
@@ -88,6 +99,27 @@ def hold(workdir: Path, config: ConfigDict) -> Iterator[None]:
 def open_checkpoints(workdir: Path) -> Checkpoints:
     """Opens a run's checkpoints to read them, also while another process trains the run."""
     return Checkpoints(workdir / "checkpoints", tidy=not hosts.any_of(is_locked(_lock(workdir))))
+
+
+def check_unbegun(workdir: Path) -> None:
+    """Checks that a folder without a checkpoint holds nothing that one was needed for.
+
+    Raises:
+      ValueError: The checkpoints of its run are gone, or all damaged.
+    """
+    rows, validations = read_metrics(workdir), read_validations(workdir)
+    folder = workdir / "checkpoints"
+    damaged = sorted(path.name for path in folder.glob("damaged_*"))
+    left = (workdir / "thresholds.json").is_file() or next(folder.glob("checksums/*.json"), None)
+    if damaged or left or len(validations) > 1:
+        steps = f"; its log goes to step {rows[-1]['step']:,}" if rows else ""
+        aside = f" ({', '.join(damaged)} are damaged)" if damaged else ""
+        raise ValueError(
+            f"{workdir} holds a run, but none of its checkpoints is left{aside}{steps}: put "
+            "checkpoints/ back, or begin anew in another --workdir"
+        )
+    if rows:
+        say(f"{workdir}: the run ended before its first checkpoint and begins anew")
 
 
 def _lock(workdir: Path) -> Path:

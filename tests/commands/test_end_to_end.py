@@ -91,7 +91,7 @@ def test_a_report_says_what_it_is_of_in_valid_json(trained: Path, config: Config
     report = json.loads(text, parse_constant=refuse)
     about = report["about"]
     assert (about["run"], about["network"], about["split"]) == (
-        str(trained),
+        trained.name,
         config.model.name,
         "test",
     )

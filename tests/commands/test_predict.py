@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,13 @@ import pytest
 from challenge_files import write_record
 
 from configs import quickstart
+from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.predict import predict
+from resunet_lc_jax.runs import kept_thresholds
 from resunet_lc_jax.runs.config import load_config
+from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.score import load
+from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.signals import STANDARD_LEADS
 
 _ROWS = dict[str, dict[str, str]]
@@ -140,3 +145,98 @@ def test_checksums_that_do_not_match_are_a_remark_and_refuse_a_record_when_stric
     assert "wrong" in found and errors["wrong"]["field"] == "remark"
     found, errors = _predict(run, tmp_path / "in", tmp_path / "strict", strict=True)
     assert "wrong" not in found and errors["wrong"]["field"] != "remark"
+
+
+def _files(output: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(output).as_posix(): path.read_bytes()
+        for path in sorted(output.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_second_prediction_takes_away_what_is_no_longer_true(run: Path, tmp_path: Path) -> None:
+    for name, folder in (("one", "in/a"), ("two", "in/b"), ("three", "other")):
+        write_record(tmp_path / folder, name, _signal(len(name)))
+    output = tmp_path / "out"
+    _predict(run, tmp_path / "in", output)
+    (output / "mine.csv").write_text("mine")
+    left = output / "a" / ".0123abcd.77.csv"
+    left.write_text("half of a fi")
+    found, _ = _predict(run, tmp_path / "other", output)
+    assert set(found) == {"three"}
+    names = {"three.csv", "predictions.csv", "errors.csv", "prediction.json", "mine.csv"}
+    assert set(_files(output)) == names and not (output / "b").exists()
+
+
+def test_a_prediction_says_what_made_it_and_no_path(run: Path, tmp_path: Path) -> None:
+    write_record(tmp_path / "in", "one", _signal(0))
+    _predict(run, tmp_path / "in", tmp_path / "out")
+    files = _files(tmp_path / "out")
+    about = json.loads(files["prediction.json"])
+    assert about["complete"] and about["run"] == "one" and about["network"] == "res1d_maxpool"
+    assert about["step"] == 12 and len(about["checkpoint"]) == 32
+    (note,) = about["notes"]
+    assert about["thresholds"] == "f1" and "is of an earlier version" in note
+    assert not [name for name, content in files.items() if os.fsencode(tmp_path) in content]
+
+
+# The journal of five records or so is larger than a file may get.
+_KILLED = """
+import resource, signal, sys
+from pathlib import Path
+from configs import quickstart
+from resunet_lc_jax.predict import predict
+from resunet_lc_jax.runs.config import load_config
+
+config = load_config(Path(sys.argv[1]), quickstart.get_config())
+config.compilation_cache = "off"
+config.eval.batch_size = 2
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3500, 3500))
+predict(config, *map(Path, sys.argv[1:]))
+"""
+
+
+def test_a_prediction_that_was_killed_goes_on_and_ends_as_the_one_that_was_not(
+    run: Path, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "in"
+    for number in range(9):
+        leads = STANDARD_LEADS[: 2 if number == 8 else 12]
+        where = folder / f"g{number % 2}"
+        write_record(where, f"r{number}", _signal(number, len(leads)), leads=leads)
+    (folder / "g1" / "r3.mat").write_bytes(b"")
+    _predict(run, folder, tmp_path / "whole")
+    command = [sys.executable, "-c", _KILLED, run, folder, tmp_path / "out"]
+    assert subprocess.run(command, cwd=repository, check=False).returncode == -signal.SIGXFSZ
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
+    capsys.readouterr()
+    found, errors = _predict(run, folder, tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "records were scored before; the others follow" in said
+    assert list(found) == [f"g{n % 2}/r{n}" for n in (0, 2, 4, 6, 8, 1, 5, 7)]
+    assert list(errors) == ["g1/r3"]
+    whole, again = _files(tmp_path / "whole"), _files(tmp_path / "out")
+    assert whole.keys() == again.keys()
+    exact = {name for name in whole if whole[name] == again[name]}
+    assert {"errors.csv", "prediction.json", "g0/r0.csv"} <= exact
+    tables = [files["predictions.csv"].decode().splitlines() for files in (whole, again)]
+    rows = [np.array([line.split(",") for line in table]) for table in tables]
+    np.testing.assert_array_equal(rows[0][:, :4], rows[1][:, :4])
+    # The batches hold other neighbours, so sums may differ in the last bits.
+    scores = [table[1:, 4:].astype(float) for table in rows]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+def test_records_that_lack_leads_are_decided_at_their_lead_sets_thresholds(
+    run: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(run, tmp_path / "own"))
+    opened = load_run(own, load_config(own, quickstart.get_config()))
+    kept_thresholds.keep_by_leads(own, {6: Thresholds(np.zeros(26), "f1")}, opened.checkpoint)
+    write_record(tmp_path / "in", "two", _signal(0, 2), leads=("I", "II"))
+    write_record(tmp_path / "in", "all", _signal(1))
+    found, _ = _predict(own, tmp_path / "in", tmp_path / "out")
+    assert found["two"]["diagnoses"] == "|".join(CLASS_NAMES) != found["all"]["diagnoses"]

@@ -142,3 +142,44 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_before(tmp_path: Path) -> Non
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest == 1
         _same(checkpoints.restore(big), big.replace(step=jnp.int32(1)))
+
+
+def test_a_metric_that_comes_late_leaves_the_checkpoint_as_it_lies(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(1), metric=0.1)
+        checkpoints.save(_state(2), wait=True)
+        before = {path: path.stat().st_ino for path in _files(tmp_path, 2)}
+        checkpoints.save(_state(2), metric=0.9, wait=True)
+        assert {path: path.stat().st_ino for path in _files(tmp_path, 2)} == before
+        assert checkpoints.best == 2
+        for step in (3, 4, 5):
+            checkpoints.save(_state(step), metric=0.3)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.best == 2 and not checkpoints.validated(2) and checkpoints.validated(5)
+        _same(checkpoints.restore(_state(0), 2), _state(2))
+
+
+def test_a_checkpoint_is_not_measured_by_the_checksums_of_another_of_its_step(
+    tmp_path: Path,
+) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(1), metric=0.1)
+        checkpoints.save(_state(2), wait=True)
+    sealed = tmp_path / "checksums" / "2.json"
+    before = sealed.read_text()
+    shutil.rmtree(tmp_path / "2")
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(2))
+        assert not sealed.exists() or sealed.read_text() != before
+
+
+def test_a_whole_checkpoint_is_used_though_its_checksums_are_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(1), metric=0.1)
+    (tmp_path / "checksums" / "1.json").write_text("{")
+    with Checkpoints(tmp_path) as checkpoints:
+        _same(checkpoints.restore(_state(0)), _state(1))
+    said = capsys.readouterr().out
+    assert "1.json is damaged" in said and "without being checked" in said

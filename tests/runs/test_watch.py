@@ -5,15 +5,17 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from batches import random_batch
+from flax import linen as nn
 
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import create_state, init_variables
-from resunet_lc_jax.models import create_model
+from resunet_lc_jax.models import Outputs, create_model
 from resunet_lc_jax.runs.watch import Watch
 
 _MODEL = create_model("res1d_maxpool", width=4)
@@ -51,6 +53,43 @@ def test_a_step_that_is_not_finite_changes_its_number_alone(mode: str, count: in
         assert int(after.step) == number + 1
         same = jax.tree.map(np.array_equal, before.replace(step=0), after.replace(step=0))
         assert all(jax.tree.leaves(same)) == (number == 2)
+
+
+class _Linear(nn.Module):
+    """A network that compiles in no time."""
+
+    @nn.compact
+    def __call__(
+        self, signal: jax.Array, lead_present: jax.Array, *, train: bool, index: jax.Array
+    ) -> Outputs:
+        logits = nn.Dense(26)(signal.mean(-1))
+        return Outputs(logits, nn.sigmoid(logits))
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf, 3e38])
+def test_an_update_that_is_not_finite_reaches_no_parameter(rate: float) -> None:
+    tx = optax.chain(optax.scale(100.0), optax.sgd(lambda count: jnp.where(count < 1, 1e-3, rate)))
+    step = jax.jit(partial(steps.train_step, model=_Linear(), tx=tx, seed=0, average_decay=0.9))
+    batch = random_batch(0, size=8)
+    inputs = jnp.zeros((8, 12, 128)), batch["lead_present"]
+    variables = _Linear().init(jax.random.key(0), *inputs, train=False, index=batch["index"])
+    state, values = step(create_state(variables, tx, average=True), batch)
+    assert values["finite"]
+    after, values = step(state, random_batch(1, size=8))
+    assert np.isfinite(values["loss"]) and np.isfinite(values["gradient_norm"])
+    assert not values["finite"] and int(after.step) == 2
+    same = jax.tree.map(np.array_equal, state.replace(step=0), after.replace(step=0))
+    assert all(jax.tree.leaves(same))
+
+
+def test_what_is_said_of_an_update_that_is_not_finite_is_not_that_the_loss_was(
+    tmp_path: Path,
+) -> None:
+    run = _Run(tmp_path, allowed=0)
+    values = {"loss": np.float32(0.7), "gradient_norm": np.float32(2), "finite": False}
+    run.watch.follow(1, values, ["A0001"])
+    with pytest.raises(FloatingPointError, match="step 1 would leave a state that is not finite"):
+        run.watch.settle()
 
 
 def _values(finite: bool) -> dict:
