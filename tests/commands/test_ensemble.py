@@ -152,7 +152,7 @@ def test_a_folder_with_a_run_or_another_ensemble_is_not_overwritten(
     other = {"runs": ["a", "b"], "vote": "mean"}
     (tmp_path / "ensemble.json").write_text(json.dumps(other))
     for workdir in (tmp_path, next(iter(runs))):
-        with pytest.raises(ValueError, match="give another --workdir"):
+        with pytest.raises(ValueError, match="give another"):
             evaluate_ensemble(Ensemble(tuple(runs)), runs, workdir, split="test")
 
 
