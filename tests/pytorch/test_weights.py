@@ -183,10 +183,12 @@ def test_pytorch_run_is_continued_here_and_handed_back(tmp_path):
         model = create_model(
             "res1d_maxpool", width=8, dropout=0.0, numerics=Numerics(dtype=jnp.float64)
         )
-        signal, label = signals[2].numpy(), labels[2].numpy()
+        signal, label = jnp.asarray(signals[2].numpy()), jnp.asarray(labels[2].numpy())
         present = jnp.ones((4, 12))
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), signal, present))
-        variables = to_variables(checkpoint.state_dict, shapes, "res1d_maxpool")
+        variables = jax.tree.map(
+            jnp.asarray, to_variables(checkpoint.state_dict, shapes, "res1d_maxpool")
+        )
         mu, nu, count = to_moments(checkpoint.optimizer, shapes["params"], "res1d_maxpool")
         tx = optax.adam(0.01)
         state = tx.init(variables["params"])
