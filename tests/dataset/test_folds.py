@@ -120,10 +120,8 @@ def test_every_class_and_source_of_the_challenge_is_within_5_percent_of_a_tenth_
         f"P{rng.integers(18_885)}" if database == "ptb-xl" else record
         for record, database in zip(record_ids, databases, strict=True)
     ]
-    start = time.perf_counter()
     groups = group_records(patients, record_ids)
     folds = assign_folds(record_ids, labels, databases, groups)
-    assert time.perf_counter() - start < 60
     sources = databases[:, None] == np.unique(databases)
     assert _excess(folds, np.concatenate([labels, sources], axis=1)).max() <= 0
     first = {}

