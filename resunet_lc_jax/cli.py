@@ -33,7 +33,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from resunet_lc_jax.config_files import with_config_files
-from resunet_lc_jax.ending import end_of, keep_writing
+from resunet_lc_jax.devices import channel
+from resunet_lc_jax.ending import End, end_of, keep_writing
 
 _AGAIN_S = 10.0  # what is tidied up after a signal takes less
 
@@ -183,7 +184,12 @@ def run() -> None:
         end = end_of(error, goes_on=goes_on, in_command=not parsed)
         if parsed and _TRACEBACK.value:
             traceback.print_exc()
+        others = channel.opened()
+        if others is not None:
+            end = End(*others.end(*end))
         print(f"{_program()}: {end.line}", file=sys.stderr)
+        if others is not None:
+            others.leave(end.status)
         sys.exit(end.status)
 
 

@@ -70,6 +70,7 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
             state = checkpoints.restore(state)
             say(f"taken up at step {int(state.step):,} of {total:,}")
         start = int(state.step)
+        hosts.agree("training", {"the step to go on from": start})
         if hosts.is_main():
             source = provenance.data_source(records.folder)
             provenance.record_start(workdir, step=start, data=source)
@@ -123,6 +124,7 @@ def _loop(setup: TrainingSetup, workdir: Path, stop: preemption.StopRequest) -> 
                 names, batch = next(batches)
                 if number == start:
                     train_step = parallel.compile_for(train_step, state, batch)
+                    hosts.wait("compiled")  # an exchange between CPUs waits 30 s for the others
                 state, values = train_step(state, batch)
                 number += 1
                 watch.follow(number, values, names)

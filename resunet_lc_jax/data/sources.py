@@ -1,11 +1,12 @@
 """The records that a run asks for, prepared once and found again, and which serve what."""
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from resunet_lc_jax.data.selection import Selection, SplitRules, select
+from resunet_lc_jax.data.selection import SPLITS, Selection, SplitRules, select
 from resunet_lc_jax.devices import hosts
 from tfds_physionet import simulate
 from tfds_physionet.building import PreparedDataset, prepare_dataset
@@ -63,7 +64,7 @@ class Records:
 
     def selected(self, rules: SplitRules) -> Self:
         """The same records, chosen anew."""
-        return replace(self, selection=select(self.selection.table, rules))
+        return replace(self, selection=_agreed(select(self.selection.table, rules)))
 
 
 def open_records(source: Source, rules: SplitRules) -> Records:
@@ -73,7 +74,7 @@ def open_records(source: Source, rules: SplitRules) -> Records:
 
     Raises:
       ValueError: Too few of the records can be used, none has a diagnosis to learn, prepared data
-        were damaged, or the selection does not fit.
+        were damaged, the selection does not fit, or the processes do not agree on it.
     """
     sampling_rate = VARIANTS[source.variant].sampling_rate
     if not hosts.is_main():
@@ -90,7 +91,18 @@ def open_records(source: Source, rules: SplitRules) -> Records:
         )
     # Of simulated records each is a patient's own.
     about = () if source.records == "simulated" else prepared.notes
-    return Records(prepared.builder_dir, sampling_rate, select(table, rules), about)
+    return Records(prepared.builder_dir, sampling_rate, _agreed(select(table, rules)), about)
+
+
+def _agreed(selection: Selection) -> Selection:
+    """Compares the processes' selections: the numbers of records, and a hash of which they are."""
+    facts = {}
+    for name in (*SPLITS, "all"):
+        table = selection.split(name).table
+        which = hashlib.sha256("\n".join([*table.record_id, *table.signal_hash]).encode())
+        facts[f"the {name} records"] = f"{len(table.record_id)} ({which.hexdigest()[:12]})"
+    hosts.agree("the selection", facts)
+    return selection
 
 
 def _prepare(source: Source) -> PreparedDataset:

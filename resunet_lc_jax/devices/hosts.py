@@ -1,11 +1,21 @@
 """Several processes of one run: joining, waiting, agreeing, gathering. With one, all do nothing."""
 
 import os
-from collections.abc import Sequence
+import platform
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state  # the one way to the coordination service
 from jax.experimental import multihost_utils
+
+from resunet_lc_jax.devices import channel
+
+_SEEN_S = 60.0  # how long a shared disk may take to show a new file on another host
 
 
 def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -28,17 +38,26 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
             "config.parallel.coordinator, num_processes and process_id go together: "
             f"there are {given}"
         )
-    if jax.distributed.is_initialized():
+    if channel.opened() is not None:
         return
-    if coordinator is not None:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
-    elif launched_processes() > 1:
-        jax.distributed.initialize()
-    else:
+    count = launched_processes() if num_processes is None else num_processes
+    if not jax.distributed.is_initialized():
+        if coordinator is None and count == 1:
+            return
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        with channel.limited(count):
+            if coordinator is not None:
+                jax.distributed.initialize(coordinator, num_processes, process_id)
+            else:
+                jax.distributed.initialize()
+        # JAX takes the signal for a service of its own, which would leave it without effect.
+        signal.signal(signal.SIGTERM, on_sigterm)
+    if global_state.num_processes == 1:
         return
+    channel.open_channel(global_state.client, global_state.process_id, global_state.num_processes)
     # Connects the processes while all are here: on CPUs a first exchange fails after 30 s, and the
     # others may have to wait longer than that while process 0 prepares the records.
-    wait("joined")
+    multihost_utils.sync_global_devices("joined")
 
 
 def launched_processes() -> int:
@@ -58,10 +77,58 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
-def wait(name: str) -> None:
-    """Waits until every process has come to the place of this name."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+def wait(place: str) -> None:
+    """Waits until every process has come to the place of this name, as long as that takes.
+
+    Raises:
+      ValueError: Another process has come to another place: it does something else.
+    """
+    agree(place, {})
+
+
+def agree(place: str, facts: Mapping[str, Any]) -> None:
+    """Waits as `wait` does, and compares what the processes hold for true.
+
+    Args:
+      place: A name of where this is.
+      facts: Values, as JSON can hold them, by what they are of.
+
+    Raises:
+      ValueError: They differ; the message, the same in each process, names what does.
+    """
+    if (others := channel.opened()) is None:
+        return
+    said = others.meet({"what they do next": place, **facts})
+    names = dict.fromkeys(name for of_one in said for name in of_one)
+    for name in names:
+        values = [of_one.get(name) for of_one in said]
+        if differing := [p for p, value in enumerate(values) if value != values[0]]:
+            other = differing[0]
+            raise ValueError(
+                f"the processes of this run do not agree on {name} ({values[0]!r} in process 0, "
+                f"{values[other]!r} in process {other}); start all of them by the same command, "
+                "with the same files"
+            )
+
+
+def check_shared(path: Path) -> None:
+    """Checks that every process sees a file that process 0 has written, as it is there.
+
+    Raises:
+      ValueError: This process does not see it.
+    """
+    if (others := channel.opened()) is None:
+        return
+    written = path.read_text() if is_main() else None
+    written = others.meet({"written": written})[0]["written"]
+    deadline = time.monotonic() + _SEEN_S
+    while not path.is_file() or path.read_text() != written:
+        if time.monotonic() > deadline:
+            raise ValueError(
+                f"process {others.process} (on {platform.node()}) does not see what process 0 "
+                f"writes to {path.parent}; give a folder on a disk that all processes share"
+            )
+        time.sleep(0.5)
 
 
 def any_of(flag: bool) -> bool:
@@ -75,6 +142,7 @@ def total(values: np.ndarray) -> np.ndarray:
     """Returns the sum of the processes' arrays (of one shape), in every process."""
     if jax.process_count() == 1:
         return values
+    wait("a sum")
     return np.asarray(multihost_utils.process_allgather(values)).sum(axis=0).astype(values.dtype)
 
 

@@ -25,6 +25,9 @@ CHANGEABLE = tuple(name for name, knob in KNOBS.items() if knob.on_resume)
 _FILE = "config.json"
 _OF_ONE_START = ("parallel.coordinator", "parallel.num_processes", "parallel.process_id")
 
+OF_ONE_PROCESS = (*_OF_ONE_START, "compilation_cache", "data.workers")
+"""Knobs that each of several processes may have its own value of."""
+
 
 def check_config(config: ConfigDict, *, where: str = "the config") -> None:
     """Checks every knob by the table.

@@ -187,6 +187,7 @@ def load_run(
         step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
         if step is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
+        hosts.agree("a checkpoint", {"the checkpoint of the run": f"{workdir.absolute()}/{step}"})
         variables = checkpoints.restore_variables(like, step)
     loaded = identify(step, variables)
     kept = kept_thresholds.load(workdir, loaded)

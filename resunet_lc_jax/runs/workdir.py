@@ -1,7 +1,7 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints/, thresholds.json, evaluation/."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.learning.state import init_variables
 from resunet_lc_jax.models import Network, Numerics, create_model, form_for
 from resunet_lc_jax.runs.checkpoints import Checkpoints
-from resunet_lc_jax.runs.config import check_resumable, store_config
+from resunet_lc_jax.runs.config import OF_ONE_PROCESS, check_resumable, store_config
+from resunet_lc_jax.runs.flat import flatten
 from resunet_lc_jax.runs.kind import RUN, Kind, expect
 from resunet_lc_jax.runs.metrics_log import read_metrics, read_validations
 from resunet_lc_jax.runs.screen import say
@@ -58,9 +59,17 @@ def initial_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
 
 
 def configure_jax(config: ConfigDict) -> None:
-    """Joins the run's other processes and applies the config's process-wide settings of JAX."""
+    """Joins the run's other processes and applies the config's process-wide settings of JAX.
+
+    Raises:
+      ValueError: Another process has another config.
+    """
     hosts.join(
         config.parallel.coordinator, config.parallel.num_processes, config.parallel.process_id
+    )
+    values = flatten(config.to_dict())
+    hosts.agree(
+        "start", {f"config.{name}": values[name] for name in values if name not in OF_ONE_PROCESS}
     )
     if config.compilation_cache != "off":
         folder = Path(config.compilation_cache).expanduser()
@@ -81,18 +90,21 @@ def hold(workdir: Path, config: ConfigDict, kind: Kind = RUN) -> Iterator[None]:
     Raises:
       BlockingIOError: Another process is writing the folder; the message names it.
       ValueError: The folder holds a run whose config differs in more than may change, or what is
-        no run.
+        no run; or the run's processes do not see the same folder.
     """
-    if not hosts.is_main():
-        hosts.wait("workdir")
+    with _written(workdir, config, kind) if hosts.is_main() else nullcontext():
+        hosts.agree("the run's folder", {"--workdir": str(workdir.absolute())})
+        hosts.check_shared(_lock(workdir))
         yield
-        return
+
+
+@contextmanager
+def _written(workdir: Path, config: ConfigDict, kind: Kind) -> Iterator[None]:
     expect(workdir, kind)
     check_resumable(workdir, config)
     with lock(_lock(workdir), wait=False):
         sweep(workdir)
         store_config(workdir, config)
-        hosts.wait("workdir")
         yield
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from host_ports import free_port
 from test_parallel import train_five_steps
 
 from configs import default
@@ -18,12 +18,6 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.open_run import open_run
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
 
 
 def _together(commands: list[list[str]], **options: object) -> list[str]:
@@ -48,7 +42,7 @@ def _together(commands: list[list[str]], **options: object) -> list[str]:
 def test_two_processes_of_four_devices_train_the_same_network_as_one_device(
     dtype: str, tolerance: float, tmp_path: Path
 ) -> None:
-    coordinator, output = f"localhost:{_free_port()}", tmp_path / "state.npz"
+    coordinator, output = f"localhost:{free_port()}", tmp_path / "state.npz"
     worker = str(Path(__file__).parents[1] / "host_worker.py")
     _together(
         [
@@ -86,7 +80,7 @@ def test_a_run_of_two_processes_trains_evaluates_and_writes_as_a_run_of_one(
     one = {"cwd": repository, "env": os.environ | {"XLA_FLAGS": flags.format(8)}}
     two = {"cwd": repository, "env": os.environ | {"XLA_FLAGS": flags.format(4)}}
     _together([[*command, f"--workdir={tmp_path / 'one'}"]], **one)
-    port = _free_port()
+    port = free_port()
     outputs = _together(
         [
             [
@@ -137,7 +131,7 @@ def test_two_processes_cross_validate_and_evaluate_an_ensemble_as_one_would(
     knobs += [f"--config.{name}={value}" for name, value in changes.items()]
 
     def two(*arguments: str) -> None:
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "main.py", *arguments]
         command += [f"--config.parallel.coordinator=localhost:{port}"]
         command += ["--config.parallel.num_processes=2"]
@@ -177,7 +171,7 @@ hosts.join(sys.argv[1], 2, int(sys.argv[2]))
 time.sleep(40 if hosts.is_main() else 0)
 hosts.wait("records")
 """
-    coordinator = f"localhost:{_free_port()}"
+    coordinator = f"localhost:{free_port()}"
     _together(
         [[sys.executable, "-c", code, coordinator, str(process)] for process in range(2)],
         cwd=repository,
