@@ -63,11 +63,7 @@ def baseline_wander(
 ) -> Batch:
     """Adds one slow sine to all leads, each with its own amplitude and sign.
 
-    Args:
-      key: Of the row.
-      row: The row.
-      amplitude: The largest, in standard deviations of the signal.
-      sampling_rate: In Hz.
+    The amplitude is the largest, in standard deviations of the signal; the sampling rate is in Hz.
     """
     signal = row["signal"]
     lead_key, frequency_key, phase_key = jax.random.split(key, 3)

@@ -1,9 +1,10 @@
 """Training losses, as pure functions of logits or probabilities.
 
-Each classification loss is a mean over classes and over the examples of `mask`. `weights` scale
-its terms but not the divisor, so that the loss of a batch is the mean of the losses of its parts,
-however it is split over devices; a weight of 0 makes that logit's gradient exactly 0, which is how
-a class that a source never annotates is left out.
+Each takes logits or probabilities [B, K] and labels [B, K] from 0 to 1, and gives a scalar: the
+mean over classes and over the examples whose `mask` [B] is 1. `weights` [B, K] scale its terms but
+not the divisor, so that the loss of a batch is the mean of the losses of its parts, however it is
+split over devices; a weight of 0 makes that logit's gradient exactly 0, which is how a class that a
+source never annotates is left out.
 """
 
 import jax.numpy as jnp
@@ -13,25 +14,15 @@ from jaxtyping import Array, Float, Shaped
 
 from tfds_physionet.diagnoses import REWARDS
 
+_Classes = Float[Array, "B K"]
 _PerClass = Float[Array | np.ndarray, " K"]
+_Mask = Float[Array, " B"] | None
+_Weights = Shaped[Array, "B K"] | None
 _Scalar = Float[Array, ""]
 
 
-def masked_mean(
-    terms: Float[Array, "B K"],
-    mask: Float[Array, " B"] | None = None,
-    weights: Shaped[Array, "B K"] | None = None,
-) -> _Scalar:
-    """Mean of terms [B, K] over classes and the examples with mask 1.
-
-    Args:
-      terms: [B, K].
-      mask: [B] 0/1, or None for all. All 0 gives 0.
-      weights: [B, K], or None for 1.
-
-    Returns:
-      A scalar.
-    """
+def masked_mean(terms: _Classes, mask: _Mask = None, weights: _Weights = None) -> _Scalar:
+    """Mean of terms over classes and the examples with mask 1; 0 where there are none."""
     if weights is not None:
         terms = terms * weights
     if mask is None:
@@ -40,24 +31,16 @@ def masked_mean(
 
 
 def bce_with_logits(
-    logits: Float[Array, "B K"],
-    labels: Float[Array, "B K"],
+    logits: _Classes,
+    labels: _Classes,
     *,
     pos_weight: _PerClass | None = None,
-    mask: Float[Array, " B"] | None = None,
-    weights: Shaped[Array, "B K"] | None = None,
+    mask: _Mask = None,
+    weights: _Weights = None,
 ) -> _Scalar:
-    """Binary cross-entropy.
+    """Binary cross-entropy; pos_weight [K] is a factor of the positive term.
 
-    Args:
-      logits: [B, K].
-      labels: [B, K] 0 to 1.
-      pos_weight: [K], a factor of the positive term; negatives / positives balances a class.
-      mask: [B], see `masked_mean`.
-      weights: [B, K], see `masked_mean`.
-
-    Returns:
-      A scalar.
+    Negatives / positives balances a class.
     """
     positive = -labels * nn.log_sigmoid(logits)
     if pos_weight is not None:
@@ -66,28 +49,21 @@ def bce_with_logits(
 
 
 def focal_with_logits(
-    logits: Float[Array, "B K"],
-    labels: Float[Array, "B K"],
+    logits: _Classes,
+    labels: _Classes,
     *,
     gamma: float = 2.0,
     alpha: float | None = 0.25,
-    mask: Float[Array, " B"] | None = None,
-    weights: Shaped[Array, "B K"] | None = None,
+    mask: _Mask = None,
+    weights: _Weights = None,
 ) -> _Scalar:
     """Focal loss: cross-entropy times (1 - probability of the truth)^gamma.
 
     Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017.
 
     Args:
-      logits: [B, K].
-      labels: [B, K] 0 to 1.
       gamma: 0 gives weighted cross-entropy.
       alpha: the weight of positives, 1 - alpha that of negatives; None for 1 and 1.
-      mask: [B], see `masked_mean`.
-      weights: [B, K], see `masked_mean`.
-
-    Returns:
-      A scalar.
     """
 
     def term(towards_truth: Array) -> Array:
@@ -99,14 +75,14 @@ def focal_with_logits(
 
 
 def asymmetric_with_logits(
-    logits: Float[Array, "B K"],
-    labels: Float[Array, "B K"],
+    logits: _Classes,
+    labels: _Classes,
     *,
     gamma_positive: float = 0.0,
     gamma_negative: float = 4.0,
     margin: float = 0.05,
-    mask: Float[Array, " B"] | None = None,
-    weights: Shaped[Array, "B K"] | None = None,
+    mask: _Mask = None,
+    weights: _Weights = None,
 ) -> _Scalar:
     """Asymmetric loss: focal, with its own gamma for negatives, whose easiest count nothing.
 
@@ -114,16 +90,9 @@ def asymmetric_with_logits(
     the focusing factors are constants to the gradient; hence it is finite for every gamma.
 
     Args:
-      logits: [B, K].
-      labels: [B, K] 0 to 1.
       gamma_positive: focusing of the positives.
       gamma_negative: focusing of the negatives.
       margin: taken off the negatives' probabilities; below it they have no loss.
-      mask: [B], see `masked_mean`.
-      weights: [B, K], see `masked_mean`.
-
-    Returns:
-      A scalar.
     """
     focus = lax.stop_gradient(jnp.exp(gamma_positive * nn.log_sigmoid(-logits)))
     positive = focus * nn.log_sigmoid(logits)
@@ -139,40 +108,28 @@ def soft_challenge_rewards(
 ) -> Float[Array, " B"]:
     """The Challenge metric's unnormalised reward of each record, with probabilities for decisions.
 
-    Its sum over the batch is the soft score of Nejedly et al., "Classification of ECG Using
-    Ensemble of Residual CNNs with Attention Mechanism", CinC 2021.
-
-    Args:
-      probabilities: [B, 26].
-      labels: [B, 26] 0/1.
-
-    Returns:
-      [B]; higher is better.
+    Its sum over the batch (higher is better) is the soft score of Nejedly et al., "Classification
+    of ECG Using Ensemble of Residual CNNs with Attention Mechanism", CinC 2021.
     """
     rewards = jnp.asarray(REWARDS, probabilities.dtype)
     either = (labels + probabilities - labels * probabilities).sum(axis=1) + 1e-6
     return ((labels @ rewards) * probabilities).sum(axis=1) / either
 
 
-def sparsity(
-    probabilities: Float[Array, "B K"],
-    *,
-    mask: Float[Array, " B"] | None = None,
-    weights: Shaped[Array, "B K"] | None = None,
-) -> _Scalar:
-    """Mean of 4 p (1 - p): 1 where undecided, 0 where decided. Probabilities: [B, K]."""
+def sparsity(probabilities: _Classes, *, mask: _Mask = None, weights: _Weights = None) -> _Scalar:
+    """Mean of 4 p (1 - p): 1 where undecided, 0 where decided."""
     return masked_mean(4 * probabilities * (1 - probabilities), mask, weights)
 
 
 def isibrno(
-    logits: Float[Array, "B K"],
-    scores: Float[Array, "B K"],
-    labels: Float[Array, "B K"],
+    logits: _Classes,
+    scores: _Classes,
+    labels: _Classes,
     *,
     batch_size: int,
     pos_weight: _PerClass | None = None,
-    mask: Float[Array, " B"] | None = None,
-    weights: Shaped[Array, "B K"] | None = None,
+    mask: _Mask = None,
+    weights: _Weights = None,
 ) -> _Scalar:
     """The loss of Challenge 2021's winner, see `soft_challenge_rewards` for the source.
 
@@ -181,16 +138,13 @@ def isibrno(
     whole batch, so that the mean over several devices' parts is the loss of the whole.
 
     Args:
-      logits: [B, 26], for the cross-entropy.
-      scores: [B, 26], the second head's probabilities.
-      labels: [B, 26] 0 to 1.
+      logits: Of the first head, for the cross-entropy.
+      scores: The second head's probabilities.
+      labels: As above.
       batch_size: Examples in the global batch.
-      pos_weight: [26], see `bce_with_logits`.
-      mask: [B], see `masked_mean`.
-      weights: [B, 26], see `masked_mean`; in the soft score a 0 counts as never decided.
-
-    Returns:
-      A scalar.
+      pos_weight: See `bce_with_logits`.
+      mask: As above.
+      weights: As above; in the soft score a 0 counts as never decided.
     """
     decided = scores if weights is None else scores * weights
     rewards = masked_mean(soft_challenge_rewards(decided, labels)[:, None], mask)

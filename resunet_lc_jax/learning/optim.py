@@ -14,16 +14,9 @@ import optax
 def step_decay(
     learning_rate: float, *, steps_per_epoch: int, drop_epochs: int, drop_factor: float
 ) -> optax.Schedule:
-    """The learning rate times `drop_factor` after every `drop_epochs` epochs.
+    """The learning rate, from the step: times `drop_factor` after every `drop_epochs` epochs.
 
-    Args:
-      learning_rate: The rate of the first epochs.
-      steps_per_epoch: Optimiser steps in one epoch.
-      drop_epochs: Epochs between two drops; 0 keeps the rate constant.
-      drop_factor: What each drop multiplies the rate by.
-
-    Returns:
-      A function from the step to the learning rate.
+    With 0 epochs it is constant.
     """
     if drop_epochs == 0:
         return optax.constant_schedule(learning_rate)
@@ -72,17 +65,13 @@ def set_rate_factor(opt_state: Any, factor: float) -> Any:
 def create_optimizer(
     name: str, schedule: optax.Schedule, *, clip_norm: float = 0.0
 ) -> optax.GradientTransformation:
-    """Returns Adam (Kingma and Ba 2015, with PyTorch's defaults) or plain SGD.
+    """Returns 'adam' (Kingma and Ba 2015, with PyTorch's defaults) or plain 'sgd'.
 
-    Args:
-      name: 'adam' or 'sgd'.
-      schedule: The learning rate as a function of the step.
-      clip_norm: Gradients of a larger global norm are scaled down to it; 0 for never.
+    Gradients of a larger global norm than clip_norm are scaled down to it; 0: never.
     """
     rules = {"adam": partial(optax.adam, b1=0.9, b2=0.999, eps=1e-8), "sgd": optax.sgd}
-    rule = rules[name](schedule)
     clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
-    return optax.chain(*clip, rule, scale_by_rate_factor())
+    return optax.chain(*clip, rules[name](schedule), scale_by_rate_factor())
 
 
 class Guidance(NamedTuple):

@@ -106,13 +106,9 @@ def create_guide(
 def create_loss(
     settings: LossSettings, *, batch_size: int, labels: np.ndarray, databases: np.ndarray
 ) -> steps.Loss:
-    """Makes the loss.
+    """Makes the loss for global batches of this size.
 
-    Args:
-      settings: Which, and its parameters.
-      batch_size: Examples in the global batch.
-      labels: [N, K] 0/1 of the training records, for pos_weight.
-      databases: [N] names of their sources.
+    Labels [N, K] 0/1 and databases [N] (names of the sources) are those of the training records.
     """
     masked, balanced = settings.mask_unannotated, settings.pos_weight == "balanced"
     weights = balanced_weights(labels, databases, masked) if balanced else None
@@ -162,13 +158,7 @@ def balanced_weights(labels: np.ndarray, databases: np.ndarray, annotated_only: 
 def create_augment(
     settings: AugmentSettings, *, leads: Sequence[str], sampling_rate: float
 ) -> steps.Augment | None:
-    """The random changes of training examples in their order, or None where all are off.
-
-    Args:
-      settings: Which, and how large.
-      leads: The names of a batch's leads.
-      sampling_rate: Of the signals, in Hz.
-    """
+    """The random changes of training examples in their order, or None where all are off."""
     shift = round(settings.time_shift_s * sampling_rate)
     sets = np.array([lead_mask(size, leads) for size in settings.lead_sets])
     wander = partial(

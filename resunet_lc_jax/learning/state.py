@@ -41,13 +41,9 @@ class TrainState:
 
 
 def init_variables(model: nn.Module, *, seed: int, num_leads: int, length: int) -> dict[str, Any]:
-    """Draws a network's variables; the same for the same seed on every machine.
+    """Draws a network's variables for signals [B, num_leads, length].
 
-    Args:
-      model: One of `resunet_lc_jax.models`.
-      seed: Seed of the initial parameters.
-      num_leads: L, the number of leads.
-      length: T, the number of samples of a crop.
+    They are the same for the same seed on every machine.
     """
 
     def init(key: jax.Array) -> dict[str, Any]:
@@ -60,13 +56,7 @@ def init_variables(model: nn.Module, *, seed: int, num_leads: int, length: int) 
 def create_state(
     variables: dict[str, Any], tx: optax.GradientTransformation, *, average: bool = False
 ) -> TrainState:
-    """Returns the state at step 0.
-
-    Args:
-      variables: The network's first variables.
-      tx: The optimiser.
-      average: Whether moving averages of the variables are kept, beginning with these.
-    """
+    """Returns the state at step 0, with averages if moving ones of the variables are kept."""
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],

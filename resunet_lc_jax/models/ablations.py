@@ -1,19 +1,12 @@
 """The paper's three ablations: plain residual blocks in place of the U-Nets, and other heads."""
 
 from flax import linen as nn
-from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import Dropout, Linear
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
-from resunet_lc_jax.models.network import (
-    Index,
-    LeadPresent,
-    Network,
-    Outputs,
-    Signal,
-    sigmoid_outputs,
-)
+from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.residual import Stem, residual_blocks
+from resunet_lc_jax.models.shapes import Index, LeadPresent, NewMaps, Signal
 
 _STEM, _BLOCK = 15, 9  # kernels along time
 _BLOCKS = 4
@@ -23,15 +16,10 @@ class Res1DMaxPool(Network):
     """Leads as channels, maximum over time; 1,273,882 parameters. Takes any length."""
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
-        self.check_signal(signal)
+        """See `Network.outputs`."""
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
         stem = Stem(self.width, (_STEM,), self.numerics, name="inconv")
         x = residual_blocks(
@@ -52,14 +40,10 @@ class Res2DMaxPool(Network):
     """
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
+        """See `Network.outputs`."""
         return _max_pool_head(self, _body_2d(self, signal, train), train, index)
 
 
@@ -70,23 +54,18 @@ class Res2DLC(Network):
     """
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
+        """See `Network.outputs`."""
         x = _body_2d(self, signal, train)
         combiner = LeadCombiner(self.width, self.dropout, self.numerics, name="lc")
         x = combiner(x, train=train, index=index)
         return sigmoid_outputs(Linear(self.num_classes, self.numerics, name="fc")(x))
 
 
-def _body_2d(network: Network, signal: Signal, train: bool) -> Float[Array, "B L t C"]:
+def _body_2d(network: Network, signal: Signal, train: bool) -> NewMaps:
     """Maps [B, L, T] to [B, L, T / 32, C] by layers of the network, in its compact method."""
-    network.check_signal(signal)
     stem = Stem(network.width, (3, _STEM), network.numerics, suffix="1_1", name="inconv")
     return residual_blocks(
         stem(signal[..., None], train),
@@ -98,9 +77,7 @@ def _body_2d(network: Network, signal: Signal, train: bool) -> Float[Array, "B L
     )
 
 
-def _max_pool_head(
-    network: Network, x: Float[Array, "B L t C"], train: bool, index: Index | None
-) -> Outputs:
+def _max_pool_head(network: Network, x: NewMaps, train: bool, index: Index | None) -> Outputs:
     """Dropout, maximum over leads and time of [B, L, t, C], and the linear layer."""
     x = Dropout(network.dropout, name="dropout")(x, index=index, train=train).max(axis=(1, 2))
     network.sow("intermediates", "pool", x)

@@ -18,19 +18,14 @@ from jaxtyping import Array, Float
 
 from resunet_lc_jax.models import direct, winograd
 from resunet_lc_jax.models.numerics import Numerics
+from resunet_lc_jax.models.shapes import Kernel, Maps, NewMaps
 
 # Large enough for the form for CPUs: smaller layers would not win back the time to compile it.
 _LARGE_POSITIONS = 12 * 64  # of an example
 _LARGE_CHANNELS = 64
 
 
-def conv(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "kh kw C O"],
-    numerics: Numerics,
-    *,
-    padding: int | None = None,
-) -> Float[Array, "B L t O"]:
+def conv(x: Maps, kernel: Kernel, numerics: Numerics, *, padding: int | None = None) -> NewMaps:
     """Convolution (correlation) of stride 1, zero-padded along both axes.
 
     Args:
@@ -38,22 +33,14 @@ def conv(
         kernel: [kh, kw, C, O], kh odd.
         numerics: precision and form.
         padding: zeros on either side of the time axis; None is kw // 2 ('same' for odd kw).
-
-    Returns:
-        [B, L, T + 2 * padding - kw + 1, O].
     """
     time = kernel.shape[1] // 2 if padding is None else padding
     return _stride1(x, kernel, (time, time), numerics)
 
 
 def strided_conv(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "kh kw C O"],
-    numerics: Numerics,
-    *,
-    stride: int = 2,
-    padding: int | None = None,
-) -> Float[Array, "B L t O"]:
+    x: Maps, kernel: Kernel, numerics: Numerics, *, stride: int = 2, padding: int | None = None
+) -> NewMaps:
     """Convolution with a stride along time, as a convolution of stride 1 over groups of samples.
 
     A group of `stride` samples becomes one time step with `stride * C` channels. The kernel gets
@@ -87,9 +74,7 @@ def strided_conv(
     return _stride1(x, kernel, (left, right), numerics)
 
 
-def transposed_conv(
-    x: Float[Array, "B L T C"], kernel: Float[Array, "kh kw C O"], numerics: Numerics
-) -> Float[Array, "B L t O"]:
+def transposed_conv(x: Maps, kernel: Kernel, numerics: Numerics) -> NewMaps:
     """Transposed convolution that doubles the length, as one convolution and a reshape.
 
     The same as PyTorch's ConvTranspose2d with stride (1, 2), padding (kh // 2, kw // 2) and
@@ -116,19 +101,14 @@ def transposed_conv(
     return y.reshape(batch, leads, 2 * length, features)
 
 
-def average_pool(x: Float[Array, "B L T C"]) -> Float[Array, "B L t C"]:
+def average_pool(x: Maps) -> Float[Array, "B L t C"]:
     """Mean of each pair of samples: [B, L, T, C] -> [B, L, T // 2, C] (an odd last one is lost)."""
     batch, leads, length, channels = x.shape
     pairs = x[:, :, : length // 2 * 2].reshape(batch, leads, length // 2, 2, channels)
     return pairs.mean(axis=3)
 
 
-def _stride1(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "kh kw C O"],
-    padding: tuple[int, int],
-    numerics: Numerics,
-) -> Float[Array, "B L t O"]:
+def _stride1(x: Maps, kernel: Kernel, padding: tuple[int, int], numerics: Numerics) -> NewMaps:
     if kernel.shape[:2] == (1, 1) and padding == (0, 0):
         return jnp.matmul(x, kernel[0, 0], precision=numerics.precision)
     large = x.shape[1] * x.shape[2] >= _LARGE_POSITIONS and min(kernel.shape[2:]) >= _LARGE_CHANNELS

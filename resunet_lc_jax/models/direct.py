@@ -8,7 +8,8 @@ faster, nearly at a forward convolution's speed; each block costs 20 ms of compi
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+
+from resunet_lc_jax.models.shapes import Kernel, Maps, NewMaps
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _BLOCK_CHANNELS = 128
@@ -16,21 +17,15 @@ _BLOCK_WINDOWS = 9 * 2048  # positions times the kernel's width
 
 
 def conv(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "kh kw C O"],
-    padding: tuple[int, int],
-    precision: lax.PrecisionLike = None,
-) -> Float[Array, "B L t O"]:
+    x: Maps, kernel: Kernel, padding: tuple[int, int], precision: lax.PrecisionLike = None
+) -> NewMaps:
     """Convolution (correlation) of stride 1; along the leads the length is kept.
 
     Args:
         x: [B, L, T, C].
         kernel: [kh, kw, C, O], kh odd.
         padding: zeros in front of and behind the time axis; negative: samples left out.
-        precision: of the multiplications, as `jax.lax.Precision`.
-
-    Returns:
-        [B, L, T + sum(padding) - kw + 1, O].
+        precision: of the multiplications.
     """
     height = kernel.shape[0] // 2
     return lax.conv_general_dilated(
@@ -44,24 +39,24 @@ def conv(
 
 
 def input_gradient(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "kh kw C O"],
-    cotangent: Float[Array, "B L t O"],
+    x: Maps,
+    kernel: Kernel,
+    cotangent: NewMaps,
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> Float[Array, "B L T C"]:
+) -> Maps:
     """The gradient of x from that of `conv`'s result; of x only the shape counts."""
     (gradient,) = jax.linear_transpose(lambda x: conv(x, kernel, padding, precision), x)(cotangent)
     return gradient
 
 
 def gradients(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "kh kw C O"],
-    cotangent: Float[Array, "B L t O"],
+    x: Maps,
+    kernel: Kernel,
+    cotangent: NewMaps,
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> tuple[Float[Array, "B L T C"], Float[Array, "kh kw C O"]]:
+) -> tuple[Maps, Kernel]:
     """The gradients of x and the kernel, from that of `conv`'s result."""
     return (
         input_gradient(x, kernel, cotangent, padding, precision),
@@ -70,12 +65,12 @@ def gradients(
 
 
 def kernel_gradient(
-    x: Float[Array, "B L T C"],
-    cotangent: Float[Array, "B L t O"],
+    x: Maps,
+    cotangent: NewMaps,
     size: tuple[int, ...],
     padding: tuple[int, int],
     precision: lax.PrecisionLike = None,
-) -> Float[Array, "kh kw C O"]:
+) -> Kernel:
     """The gradient [kh, kw, C, O] of a kernel of this size (kh, kw).
 
     It is a sum over blocks of examples and time, side by side over output channels.
@@ -110,11 +105,8 @@ def kernel_gradient(
 
 
 def _gradient_of_block(
-    x: Float[Array, "B L T C"],
-    cotangent: Float[Array, "B L t O"],
-    size: tuple[int, ...],
-    precision: lax.PrecisionLike,
-) -> Float[Array, "kh kw C O"]:
+    x: Maps, cotangent: NewMaps, size: tuple[int, ...], precision: lax.PrecisionLike
+) -> Kernel:
     """XLA's kernel gradient of a convolution without padding along time."""
     kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], cotangent.shape[-1]), x.dtype)
     (gradient,) = jax.linear_transpose(lambda kernel: conv(x, kernel, (0, 0), precision), kernel)(

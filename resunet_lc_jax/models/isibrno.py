@@ -12,16 +12,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Dropout, Linear, leaky_relu
-from resunet_lc_jax.models.network import (
-    Index,
-    LeadPresent,
-    Network,
-    Outputs,
-    Signal,
-    sigmoid_outputs,
-)
+from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.residual import residual_blocks
+from resunet_lc_jax.models.shapes import Index, LeadPresent, Signal
 from resunet_lc_jax.models.stage import stage
 
 _HEADS = 8
@@ -37,32 +31,17 @@ class ISIBrno(Network):
     width: int = 256
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
-        self.check_signal(signal)
+        """See `Network.outputs`."""
         numerics = self.numerics
         x = signal.swapaxes(1, 2)[:, None]  # [B, 1, T, L]
         stem = stage(
-            x,
-            train=train,
-            features=self.width,
-            kernel_size=(1, 15),
-            stride=2,
-            numerics=numerics,
+            x, train=train, features=self.width, kernel_size=(1, 15), stride=2, numerics=numerics
         )
         x = residual_blocks(
-            stem,
-            train,
-            count=5,
-            features=self.width,
-            kernel_size=(1, 9),
-            numerics=numerics,
+            stem, train, count=5, features=self.width, kernel_size=(1, 9), numerics=numerics
         )
         x = Dropout(self.dropout, name="dropout")(x, index=index, train=train)
         x = SelfAttention(numerics, name="mha")(x[:, 0]).max(axis=1)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from resunet_lc_jax.models import convolution
 from resunet_lc_jax.models.numerics import Numerics
+from resunet_lc_jax.models.shapes import Maps, PerChannel
 
 _MOMENTUM = 0.1  # PyTorch's: the weight of the new value
 EPSILON = 1e-5  # added to BatchNorm's variance
@@ -41,11 +42,11 @@ class Normalised(NamedTuple):
         shift: [C].
     """
 
-    values: Float[Array, "B L T C"]
-    scale: Float[Array, " C"]
-    shift: Float[Array, " C"]
+    values: Maps
+    scale: PerChannel
+    shift: PerChannel
 
-    def activated(self) -> Float[Array, "B L T C"]:
+    def activated(self) -> Maps:
         """The result [B, L, T, C], in the values' dtype."""
         return leaky_relu(_affine(self.values, self.scale, self.shift, self.values.dtype))
 
@@ -54,14 +55,14 @@ Features = Float[Array, "B L _ _"] | Normalised
 """What stages take and give, [B, L, T, C]; several lie side by side along C."""
 
 
-def activated(*features: Features) -> Float[Array, "B L T C"]:
+def activated(*features: Features) -> Maps:
     """The features themselves, several of them side by side along the channels."""
     computed = [x.activated() if isinstance(x, Normalised) else x for x in features]
     return jnp.concatenate(computed, axis=-1) if len(computed) > 1 else computed[0]
 
 
 def _affine(
-    x: Float[Array, "*S C"], scale: Float[Array, " C"], shift: Float[Array, " C"], dtype: DTypeLike
+    x: Float[Array, "*S C"], scale: PerChannel, shift: PerChannel, dtype: DTypeLike
 ) -> Float[Array, "*S C"]:
     return (x.astype(scale.dtype) * scale + shift).astype(dtype)
 
@@ -172,9 +173,7 @@ class BatchNorm(nn.Module):
         return _affine(x, *self.coefficients(x, train), self.numerics.dtype)
 
     @nn.compact
-    def coefficients(
-        self, x: Float[Array, "*S C"], train: bool
-    ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+    def coefficients(self, x: Float[Array, "*S C"], train: bool) -> tuple[PerChannel, PerChannel]:
         """The same as (scale, shift), each [C]: the result is x * scale + shift."""
         shape, param_dtype = (x.shape[-1],), self.numerics.param_dtype
         scale = self.param("scale", nn.initializers.ones, shape, param_dtype)
@@ -198,8 +197,8 @@ class BatchNorm(nn.Module):
 
 
 def batch_moments(
-    x: Float[Array, "*S C"], *, pivot: Float[Array, " C"], axis_name: str | None
-) -> tuple[Float[Array, " C"], Float[Array, " C"], int]:
+    x: Float[Array, "*S C"], *, pivot: PerChannel, axis_name: str | None
+) -> tuple[PerChannel, PerChannel, int]:
     """Mean and biased variance of each channel, in one pass over the values.
 
     The sums are of x - pivot and its square: with a pivot near the mean (the running mean) the
@@ -233,7 +232,7 @@ def rematerialised(block: Any, numerics: Numerics, *, static_argnums: tuple[int,
     return nn.remat(block, policy=policy, static_argnums=static_argnums)
 
 
-def _moved(running: Float[Array, " C"], new: Float[Array, " C"]) -> Float[Array, " C"]:
+def _moved(running: PerChannel, new: PerChannel) -> PerChannel:
     return lax.stop_gradient((1 - _MOMENTUM) * running + _MOMENTUM * new).astype(running.dtype)
 
 

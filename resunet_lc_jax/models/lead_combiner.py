@@ -7,8 +7,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Dropout, leaky_relu, uniform
-from resunet_lc_jax.models.network import Index
 from resunet_lc_jax.models.numerics import Numerics
+from resunet_lc_jax.models.shapes import Index
 
 
 class LeadCombiner(nn.Module):

@@ -9,15 +9,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, rematerialised
-from resunet_lc_jax.models.network import (
-    Index,
-    LeadPresent,
-    Network,
-    Outputs,
-    Signal,
-    sigmoid_outputs,
-)
+from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.numerics import Numerics
+from resunet_lc_jax.models.shapes import Index, LeadPresent, Signal
 
 # Leads of each view, in the order I II III aVR aVL aVF V1 .. V6:
 # {aVR}, {I, aVL}, {V1, V2}, {V3, V4}, {V5, V6}, {II, III, aVF}.
@@ -42,20 +36,15 @@ class MVMSNet(Network):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, 12, T] to logits and scores [B, K]; see `Network`."""
+        """See `Network.outputs`."""
         if self.num_leads != 12:
             raise ValueError(
                 f"mvms_net's views need all 12 leads, not {self.num_leads}; give absent leads as "
                 "zeros or choose another network"
             )
-        self.check_signal(signal)
         fused = jnp.zeros((), self.numerics.dtype)
         view_net = rematerialised(ViewNet, self.numerics, static_argnums=(2,))
         for i, leads in enumerate(_VIEWS, start=1):

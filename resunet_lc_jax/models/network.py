@@ -5,18 +5,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.numerics import Numerics
-
-Signal = Float[Array, "B L T"]
-"""z-scored, 0 where there is no sample."""
-
-LeadPresent = Shaped[Array, "B L"]
-"""1 or True where the record has the lead."""
-
-Index = Int[Array, " B"]
-"""The examples' places in the global batch."""
+from resunet_lc_jax.models.shapes import Index, LeadPresent, Signal
 
 
 class Outputs(NamedTuple):
@@ -27,13 +19,7 @@ class Outputs(NamedTuple):
 
 
 class Network(nn.Module):
-    """Fields that all networks share; a subclass gives the published width and dropout.
-
-    A network is called as `network(signal, lead_present, train=..., index=...)`:
-        signal: [B, L, T], see `Signal`;
-        lead_present: [B, L], see `LeadPresent`;
-        train: whether batch statistics and dropout are used;
-        index: [B], see `Index`; for dropout.
+    """What all networks share; a subclass gives the published width and dropout, and `outputs`.
 
     Attributes:
         num_classes: K.
@@ -49,17 +35,40 @@ class Network(nn.Module):
     dropout: float = 0.5
     numerics: Numerics = Numerics()
 
-    def over(self, axis_name: str | None) -> "Network":
-        """The same network, whose BatchNorm counts the whole batch over this mapped axis."""
-        return self.clone(numerics=replace(self.numerics, axis_name=axis_name))
+    def __call__(
+        self,
+        signal: Signal,
+        lead_present: LeadPresent,
+        train: bool = False,
+        index: Index | None = None,
+    ) -> Outputs:
+        """Scores signals.
 
-    def check_signal(self, signal: Array) -> None:
-        """Raises ValueError unless signal is [B, num_leads, T]."""
+        Args:
+            signal: [B, num_leads, T], see `Signal`.
+            lead_present: [B, num_leads], see `LeadPresent`.
+            train: whether batch statistics and dropout are used.
+            index: [B], see `Index`; for dropout.
+
+        Raises:
+            ValueError: for a signal of another form.
+        """
         if signal.ndim != 3 or signal.shape[1] != self.num_leads:
             raise ValueError(
                 f"signal has shape {signal.shape}, but this network takes [batch, lead, time] with "
                 f"{self.num_leads} leads; select the leads or create the network with num_leads"
             )
+        return self.outputs(signal, lead_present, train, index)
+
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
+    ) -> Outputs:
+        """The subclass's layers (`nn.compact`), from a signal of the right form."""
+        raise NotImplementedError(f"{type(self).__name__} has no layers: define outputs")
+
+    def over(self, axis_name: str | None) -> "Network":
+        """The same network, whose BatchNorm counts the whole batch over this mapped axis."""
+        return self.clone(numerics=replace(self.numerics, axis_name=axis_name))
 
 
 def sigmoid_outputs(logits: Float[Array, "B K"]) -> Outputs:

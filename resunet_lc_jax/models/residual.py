@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from resunet_lc_jax.models.convolution import average_pool
 from resunet_lc_jax.models.layers import Conv, Features, activated, rematerialised
 from resunet_lc_jax.models.numerics import Numerics
+from resunet_lc_jax.models.shapes import Maps, NewMaps
 from resunet_lc_jax.models.stage import stage
 
 
@@ -27,7 +28,7 @@ class Stem(nn.Module):
     suffix: str = ""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B L T C"], train: bool) -> Features:
+    def __call__(self, x: Maps, train: bool) -> Features:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         return stage(
             x,
@@ -48,20 +49,8 @@ def residual_blocks(
     features: int,
     kernel_size: tuple[int, ...],
     numerics: Numerics,
-) -> Float[Array, "B L t C"]:
-    """A chain of blocks rb_0, rb_1, .. of the module that calls it in its compact method.
-
-    Args:
-        x: [B, L, T, C].
-        train: see `layers.BatchNorm`.
-        count: how many.
-        features: see `ResidualBlock`, as the other arguments.
-        kernel_size: (time,) or (lead, time).
-        numerics: see `Numerics`.
-
-    Returns:
-        [B, L, T', features].
-    """
+) -> NewMaps:
+    """A chain of `ResidualBlock`s rb_0, rb_1, .. of the module that calls it when compact."""
     kind = rematerialised(ResidualBlock, numerics, static_argnums=(2,))
     for i in range(count):
         block = kind(features, kernel_size, numerics, name=f"rb_{i}")
@@ -85,7 +74,7 @@ class ResidualBlock(nn.Module):
     numerics: Numerics
 
     @nn.compact
-    def __call__(self, x: Features, train: bool) -> Float[Array, "B L t C"]:
+    def __call__(self, x: Features, train: bool) -> NewMaps:
         """Maps [B, L, T, C] to [B, L, ceil(T / 2), features]."""
         y = x
         for i, stride in ((1, 2), (2, 1)):

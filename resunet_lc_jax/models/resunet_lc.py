@@ -3,21 +3,14 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.convolution import average_pool
 from resunet_lc_jax.models.layers import Conv, Features, Linear, activated, rematerialised
 from resunet_lc_jax.models.lead_combiner import LeadCombiner
-from resunet_lc_jax.models.network import (
-    Index,
-    LeadPresent,
-    Network,
-    Outputs,
-    Signal,
-    sigmoid_outputs,
-)
+from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.numerics import Numerics
 from resunet_lc_jax.models.residual import Stem
+from resunet_lc_jax.models.shapes import Index, LeadPresent, NewMaps, Signal
 from resunet_lc_jax.models.stage import stage
 
 _DEPTHS = (6, 5, 4, 3)  # of the four U-Nets: each reaches T / 128
@@ -32,15 +25,10 @@ class ResUNetLC(Network):
     """
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
-        self.check_signal(signal)
+        """See `Network.outputs`."""
         missing = -signal.shape[2] % _LENGTH_DIVISOR
         if missing > 1:
             raise ValueError(
@@ -82,16 +70,11 @@ class ResUBlock(nn.Module):
     project: bool = True
 
     @nn.compact
-    def __call__(self, x: Features, train: bool) -> Float[Array, "B L t C"]:
+    def __call__(self, x: Features, train: bool) -> NewMaps:
         """Maps [B, L, T, width] to [B, L, T / 2, width]; 2 ** depth divides T."""
         numerics = self.numerics
         first = stage(
-            x,
-            train=train,
-            features=self.width,
-            kernel_size=(3, 9),
-            numerics=numerics,
-            suffix=1,
+            x, train=train, features=self.width, kernel_size=(3, 9), numerics=numerics, suffix=1
         )
 
         y, encoded = first, []

@@ -9,15 +9,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from resunet_lc_jax.models.layers import BatchNorm, Conv, Dropout, Linear, rematerialised
-from resunet_lc_jax.models.network import (
-    Index,
-    LeadPresent,
-    Network,
-    Outputs,
-    Signal,
-    sigmoid_outputs,
-)
+from resunet_lc_jax.models.network import Network, Outputs, sigmoid_outputs
 from resunet_lc_jax.models.numerics import Numerics
+from resunet_lc_jax.models.shapes import Index, LeadPresent, Signal
 
 _KERNEL = 17
 _SIXTEENTHS = (16, 32, 49, 64, 80)  # the blocks' widths, of 64: 64, 128, 196, 256, 320
@@ -34,15 +28,10 @@ class RibeiroResNet(Network):
     dropout: float = 0.2
 
     @nn.compact
-    def __call__(
-        self,
-        signal: Signal,
-        lead_present: LeadPresent,
-        train: bool = False,
-        index: Index | None = None,
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
-        """Maps signal [B, L, T] to logits and scores [B, K]; see `Network`."""
-        self.check_signal(signal)
+        """See `Network.outputs`."""
         if signal.shape[2] % 256:
             raise ValueError(
                 f"signal has {signal.shape[2]} samples, but ribeiro_resnet takes a multiple of "

@@ -16,18 +16,10 @@ def stage(
 ) -> Features:
     """Convolution, BatchNorm and LeakyReLU: layers conv and bn of the module that calls it.
 
-    Args:
-        inputs: [B, L, T, C], side by side along C.
-        train: see `BatchNorm`.
-        features: channels out.
-        kernel_size: see `Conv`.
-        numerics: see `Numerics`.
-        stride: see `Conv`.
-        transposed: see `Conv`.
-        suffix: of the layers' names.
+    The arguments are those of `Conv` and `BatchNorm`; the suffix is of the layers' names.
 
     Returns:
-        [B, L, T', features]; see `Normalised`.
+        [B, L, T', features], as `Normalised` where BatchNorm is not folded into the convolution.
     """
     conv = Conv(
         features,

@@ -15,8 +15,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from resunet_lc_jax.models import direct
+from resunet_lc_jax.models.shapes import Kernel, Maps, NewMaps
 
 TILE = 4  # leads of output
+_Tiles = Float[Array, "B tiles T C"]  # of each tile one lead
 _PARTS = TILE + 2  # combinations
 # With V the Vandermonde matrix of the points (the last at infinity): the kernel's three rows are
 # spread by _KERNEL, the six leads that a tile sees by _INPUT, the products gathered by _OUTPUT.
@@ -41,27 +43,17 @@ _INPUT = np.array(
     ]
 )
 _OUTPUT = np.array(
-    [
-        [1, 1, 1, 1, 1, 0],
-        [0, 1, -1, 0.5, -2, 0],
-        [0, 1, 1, 0.25, 4, 0],
-        [0, 1, -1, 0.125, -8, 1],
-    ]
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]]
 )
 
 
-def conv(
-    x: Float[Array, "B L T C"], kernel: Float[Array, "3 kw C O"], padding: tuple[int, int]
-) -> Float[Array, "B L t O"]:
+def conv(x: Maps, kernel: Kernel, padding: tuple[int, int]) -> NewMaps:
     """The same as `direct.conv`, but for rounding.
 
     Args:
         x: [B, L, T, C], L a multiple of `TILE`.
         kernel: [3, kw, C, O].
         padding: zeros in front of and behind the time axis; along the leads there is one each.
-
-    Returns:
-        [B, L, T + sum(padding) - kw + 1, O].
     """
     pairs = zip(_spread(x), _spread_kernel(kernel), strict=True)
     products = [direct.conv(part, taps, padding) for part, taps in pairs]
@@ -69,11 +61,8 @@ def conv(
 
 
 def gradients(
-    x: Float[Array, "B L T C"],
-    kernel: Float[Array, "3 kw C O"],
-    cotangent: Float[Array, "B L t O"],
-    padding: tuple[int, int],
-) -> tuple[Float[Array, "B L T C"], Float[Array, "3 kw C O"]]:
+    x: Maps, kernel: Kernel, cotangent: NewMaps, padding: tuple[int, int]
+) -> tuple[Maps, Kernel]:
     """The gradients of x and the kernel, from that of `conv`'s result."""
     rows = _tiles(cotangent)
     products = [_combine(column, rows) for column in _OUTPUT.T]
@@ -89,33 +78,33 @@ def gradients(
     return _untile(inside), kernel_gradient
 
 
-def _spread_kernel(kernel: Float[Array, "3 kw C O"]) -> list[Float[Array, "1 kw C O"]]:
+def _spread_kernel(kernel: Kernel) -> list[Float[Array, "1 kw C O"]]:
     """[3, kw, C, O] -> six of [1, kw, C, O]."""
     return jnp.split(jnp.tensordot(_as(_KERNEL, kernel), kernel, axes=1), _PARTS)
 
 
-def _spread(x: Float[Array, "B L T C"]) -> list[Float[Array, "B tiles T C"]]:
+def _spread(x: Maps) -> list[_Tiles]:
     """[B, L, T, C] -> six of [B, L / 4, T, C]: a tile sees its leads and one on either side."""
     inside = _tiles(x)
     rows = [_shifted(inside[-1], 1), *inside, _shifted(inside[0], -1)]
     return [_combine(row, rows) for row in _INPUT]
 
 
-def _tiles(x: Float[Array, "B L T C"]) -> list[Float[Array, "B tiles T C"]]:
+def _tiles(x: Maps) -> list[_Tiles]:
     """[B, L, T, C] -> four of [B, L / 4, T, C]: the first leads of the tiles, the second ones .."""
     batch, leads, time, channels = x.shape
     tiles = x.reshape(batch, leads // TILE, TILE, time, channels)
     return [tiles[:, :, place] for place in range(TILE)]
 
 
-def _untile(rows: Sequence[Float[Array, "B tiles T C"]]) -> Float[Array, "B L T C"]:
+def _untile(rows: Sequence[_Tiles]) -> Maps:
     batch, tiles, time, channels = rows[0].shape
     whole = jnp.stack(rows, axis=2).reshape(batch, tiles * TILE, time, channels)
     # XLA would make it twice, and keep both: for users that see leads and for those that see tiles.
     return lax.optimization_barrier(whole)
 
 
-def _shifted(row: Float[Array, "B tiles T C"], by: int) -> Float[Array, "B tiles T C"]:
+def _shifted(row: _Tiles, by: int) -> _Tiles:
     """One tile on (by = 1) or back (-1); zeros come in."""
     return lax.pad(row, jnp.zeros((), row.dtype), ((0, 0, 0), (by, -by, 0), (0, 0, 0), (0, 0, 0)))
 

@@ -63,10 +63,7 @@ def _check_numbers(name: str, array: np.ndarray) -> None:
 
 
 def to_state_dict(
-    variables: Variables,
-    *,
-    num_batches_tracked: int | Mapping[str, int] = 0,
-    head_name: str = "fc",
+    variables: Variables, *, num_batches_tracked: int | Mapping[str, int] = 0, head_name: str = "fc"
 ) -> dict[str, np.ndarray]:
     """The state_dict of a network, in PyTorch's order, loadable with strict=True.
 

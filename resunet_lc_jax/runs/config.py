@@ -30,11 +30,7 @@ OF_ONE_PROCESS = (*_OF_ONE_START, "compilation_cache", "data.workers")
 
 
 def check_config(config: ConfigDict, *, where: str = "the config") -> None:
-    """Checks every knob by the table.
-
-    Args:
-      config: The whole config.
-      where: What the message calls it.
+    """Checks every knob by the table; `where` is what the message calls the config.
 
     Raises:
       ValueError: Knobs or combinations of them are wrong; the message has a line for each.

@@ -89,10 +89,7 @@ FORMS: dict[str, list[tuple[float, float, float, float, float, float, int]]] = {
         (0.87, 0.055, -0.05, 0.00, 0.00, -0.35, 0),
     ],
     # From the right ventricle's tip: slow, to the left and back, without a notch.
-    "PR": [
-        (0.28, 0.105, 0.5, 0.0, 0.0, -0.25, 0),
-        (0.58, 0.115, 0.9, 0.0, 0.0, -0.60, 0),
-    ],
+    "PR": [(0.28, 0.105, 0.5, 0.0, 0.0, -0.25, 0), (0.58, 0.115, 0.9, 0.0, 0.0, -0.60, 0)],
 }
 
 

@@ -91,9 +91,4 @@ def _paced(rng: np.random.Generator, heart: Heart, count: int) -> np.ndarray:
     return np.full(count, heart.rr_s)
 
 
-_INTERVALS = {
-    "sinus": _sinus,
-    "fibrillation": _fibrillation,
-    "flutter": _flutter,
-    "paced": _paced,
-}
+_INTERVALS = {"sinus": _sinus, "fibrillation": _fibrillation, "flutter": _flutter, "paced": _paced}
