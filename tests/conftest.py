@@ -4,7 +4,10 @@ Tests marked `eight_devices` need as many simulated ones. They run in a process 
 tests/devices/test_on_eight_devices.py starts; all others run on one device, as on most machines.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Before anything imports jax. (The programs are compiled as for users: at
 # xla_backend_optimization_level=0 dropout's masks came out wrong on 8 devices.)
@@ -14,12 +17,20 @@ os.environ["XLA_FLAGS"] = (
 ).strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Each program is compiled once a test run: pytest-xdist's workers and the commands that tests start
+# find it here, too.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from jaxtyping import install_import_hook
+from made_once import made_once
+from ml_collections import ConfigDict
+from small_runs import small_config
 
 if TYPE_CHECKING:
     from resunet_lc_jax.data.sources import Records
@@ -34,15 +45,21 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 _REFERENCE = _REPOSITORY.parent / "shared"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets pytest-xdist deal the files out in the order that the tests have here."""
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keeps the tests of this process: those for eight devices, or the others."""
+    """Keeps the tests of this process, those for eight devices or the others; the longest first."""
     on_eight = os.environ.get("RESUNET_LC_TEST_DEVICES") == "8"
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
         marked = item.get_closest_marker("eight_devices") is not None
         (kept if marked == on_eight else left).append(item)
-    items[:] = kept
+    # Commands take longest of all, and come first by their name; but for this one.
+    items[:] = sorted(kept, key=lambda item: item.path.stem != "test_on_eight_devices")
     config.hook.pytest_deselected(items=left)
 
 
@@ -84,24 +101,62 @@ def odd_headers() -> Path:
 
 
 @pytest.fixture(scope="session")
-def simulated_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulated_records(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder of 160 simulated records in the Challenge's form."""
     from tfds_physionet.simulate import write_records
 
-    folder = tmp_path_factory.mktemp("simulated") / "records"
-    write_records(folder, count=160, seed=1, workers=1, progress=False)
-    return folder
+    def write(folder: Path) -> None:
+        write_records(folder, count=160, seed=1, workers=1, progress=False)
+
+    return made_once(pytestconfig, tmp_path_factory, "simulated", write)
 
 
 @pytest.fixture(scope="session")
-def records(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> "Records":
-    """Those records, prepared at 100 Hz and opened; their folds say what serves what."""
-    from configs import default
+def prepared(
+    simulated_records: Path, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    """The knobs with which a config finds those records, prepared at 100 Hz."""
+    knobs: dict[str, object] = {"data.records": str(simulated_records), "data.variant": "100hz"}
+
+    def prepare(folder: Path) -> None:
+        _open(small_config(**knobs, **{"data.data_dir": str(folder)}))
+
+    data_dir = made_once(pytestconfig, tmp_path_factory, "prepared", prepare)
+    return knobs | {"data.data_dir": str(data_dir)}
+
+
+@pytest.fixture(scope="session")
+def records(prepared: dict[str, object]) -> "Records":
+    """Those records, opened; their folds say what serves what."""
+    return _open(small_config(**prepared))
+
+
+def _open(config: ConfigDict) -> "Records":
     from resunet_lc_jax.data.sources import open_records
     from resunet_lc_jax.runs import settings
 
-    config = default.get_config()
-    config.data.records = str(simulated_records)
-    config.data.data_dir = str(tmp_path_factory.mktemp("prepared"))
-    config.data.variant, config.data.workers = "100hz", 1
     return open_records(settings.source(config), settings.split_rules(config))
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    prepared: dict[str, object],
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of a run of `small_config(**prepared)`, trained to its end."""
+
+    def train_it(folder: Path) -> None:
+        from resunet_lc_jax.train import train
+
+        assert train(small_config(**prepared), folder) == 0
+
+    return made_once(pytestconfig, tmp_path_factory, "trained", train_it)
+
+
+@pytest.fixture(scope="module")
+def trained(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that run, which the tests of a file may write to."""
+    return shutil.copytree(trained_run, tmp_path_factory.mktemp("runs") / "trained")

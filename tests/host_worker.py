@@ -13,19 +13,18 @@ import jax
 import numpy as np
 import optax
 from batches import as_dtype, random_batch
+from small_network import small_network
 
 from resunet_lc_jax.devices import hosts, parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import create_state, init_variables
-from resunet_lc_jax.models import Numerics, create_model
 
 
 def main(coordinator: str, processes: str, process: str, dtype: str, output: str) -> None:
     jax.config.update("jax_enable_x64", dtype == "float64")
     hosts.join(coordinator, int(processes), int(process))
     devices = parallel.choose_devices("auto")
-    model = create_model("res1d_maxpool", width=8, numerics=Numerics(dtype=dtype))
-    tx = optax.sgd(0.1)
+    model, tx = small_network(dtype=dtype), optax.sgd(0.1)
     step = partial(steps.train_step, model=model, tx=tx, seed=3)
     compiled = parallel.compile_train_step(step, devices)
     variables = init_variables(model, seed=0, num_leads=12, length=128)

@@ -1,6 +1,7 @@
 """Who may import whom: imports point downwards only."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ _WINGS = ("pages", "pytorch", "runs", "learning", "data", "measures", "models", 
 _MOST_COMMANDS = 16
 
 
+@functools.cache
 def _imports(path: Path) -> set[str]:
     """The dotted names that a file imports anywhere in it."""
     names = set()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from small_runs import small_config
 
-from configs import quickstart
 from resunet_lc_jax.compare import compare
 from resunet_lc_jax.crossvalidate import (
     crossvalidate,
@@ -21,23 +21,8 @@ from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_p
 
 
 @pytest.fixture
-def config(simulated_records: Path, tmp_path: Path) -> ConfigDict:
-    config = quickstart.get_config()
-    config.update_from_flattened_dict(
-        {
-            "data.records": str(simulated_records),
-            "data.data_dir": str(tmp_path / "data"),
-            "data.length": 256,
-            "model.name": "res1d_maxpool",
-            "model.width": 8,
-            "train.batch_size": 16,
-            "train.steps": 1,
-            "eval.batch_size": 16,
-            "eval.bootstrap_replicates": 5,
-            "compilation_cache": str(tmp_path / "compiled"),
-        }
-    )
-    return config
+def config(prepared: dict[str, object]) -> ConfigDict:
+    return small_config(**prepared, **{"train.steps": 1, "eval.bootstrap_replicates": 5})
 
 
 def _files(folder: Path) -> dict[str, int]:

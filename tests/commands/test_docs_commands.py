@@ -14,20 +14,10 @@ from pathlib import Path
 
 import pytest
 from pages import PAGES, REPOSITORY, Block, blocks_of
+from small_runs import SMALL
 
 # What every training command gets besides what the page gives it; the last word counts.
-_SMALL = {
-    "model.name": "res1d_maxpool",
-    "model.width": 8,
-    "data.variant": "100hz",
-    "data.length": 256,
-    "data.simulated_count": 120,
-    "data.workers": 1,
-    "train.batch_size": 16,
-    "train.epochs": 1,
-    "eval.batch_size": 16,
-    "eval.bootstrap_replicates": 10,
-}
+_SMALL = SMALL | {"data.variant": "100hz", "data.simulated_count": 120, "train.epochs": 1}
 # The same for modules.
 _FEWER = {
     "tfds_physionet.simulate": ["--count=20"],
@@ -105,7 +95,7 @@ def sandbox(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -
     for name in ("main.py", "configs", "benchmarks"):
         (folder / name).symlink_to(REPOSITORY / name)
     shutil.copytree(simulated_records, folder / "data/challenge2021")
-    own = {"data.data_dir": folder / "data/tfds", "compilation_cache": folder / "cache"}
+    own = {"data.data_dir": folder / "data/tfds"}
     python = folder / "bin" / "python"
     python.parent.mkdir()
     python.write_text(

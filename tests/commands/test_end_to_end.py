@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from challenge_files import write_challenge
 from ml_collections import ConfigDict
+from small_runs import small_config, small_flags
 
-from configs import quickstart
 from resunet_lc_jax.evaluate import evaluate
 from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
 from resunet_lc_jax.measures.predictions import load_predictions
@@ -30,37 +30,9 @@ from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import CLASS_NAMES
 
 
-def _overrides(data_dir: Path, records: Path) -> dict[str, object]:
-    return {
-        "data.records": str(records),
-        "data.data_dir": str(data_dir),
-        "data.length": 256,
-        "model.name": "res1d_maxpool",
-        "model.width": 8,
-        "train.batch_size": 16,
-        "train.epochs": 2,
-        "train.log_every_steps": 3,
-        "train.checkpoint_every_steps": 3,
-        "eval.batch_size": 16,
-        "eval.bootstrap_replicates": 20,
-        "compilation_cache": str(data_dir / "compiled"),
-    }
-
-
 @pytest.fixture(scope="module")
-def config(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> ConfigDict:
-    config = quickstart.get_config()
-    data_dir = tmp_path_factory.mktemp("data")
-    config.update_from_flattened_dict(_overrides(data_dir, simulated_records))
-    return config
-
-
-@pytest.fixture(scope="module")
-def trained(config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run trained to its end, on eight simulated devices."""
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
-    assert train(config, workdir) == 0
-    return workdir
+def config(prepared: dict[str, object]) -> ConfigDict:
+    return small_config(**prepared)
 
 
 def _weights(workdir: Path, config: ConfigDict) -> list[bytes]:
@@ -282,11 +254,10 @@ def test_a_config_that_does_not_fit_is_refused_before_training(
 
 
 def test_sigterm_saves_and_exits_with_75_and_the_same_command_goes_on(
-    repository: Path, config: ConfigDict, simulated_records: Path, tmp_path: Path
+    repository: Path, prepared: dict[str, object], tmp_path: Path
 ) -> None:
-    overrides = _overrides(Path(config.data.data_dir), simulated_records) | {"train.epochs": 500}
-    command = [sys.executable, "main.py", "--config=configs/quickstart.py"]
-    command += [f"--config.{name}={value}" for name, value in overrides.items()]
+    knobs = prepared | {"train.epochs": 500}
+    command = [sys.executable, "main.py", *small_flags(**knobs)]
     command += [f"--workdir={tmp_path / 'run'}"]
     environment = os.environ | {"XLA_FLAGS": ""}
     process = subprocess.Popen(

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 from ml_collections import ConfigDict
+from small_runs import small_config
 
-from configs import quickstart
 from resunet_lc_jax.compare import compare
 from resunet_lc_jax.ensemble import (
     Ensemble,
@@ -72,34 +72,16 @@ def test_an_ensemble_is_of_different_runs_and_a_known_vote() -> None:
         Ensemble((Path("a"), Path("b")), "best")
 
 
-def _config(records: Path, data_dir: Path, **changes) -> ConfigDict:
-    config = quickstart.get_config()
-    config.update_from_flattened_dict(
-        {
-            "data.records": str(records),
-            "data.data_dir": str(data_dir),
-            "data.length": 256,
-            "model.name": "res1d_maxpool",
-            "model.width": 8,
-            "eval.batch_size": 16,
-            "eval.bootstrap_replicates": 5,
-            "compilation_cache": "off",
-        }
-        | changes
-    )
-    return config
-
-
 @pytest.fixture(scope="module")
 def runs(
-    simulated_records: Path, tmp_path_factory: pytest.TempPathFactory
+    prepared: dict[str, object], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Path, ConfigDict]:
     """Two runs, stored before their first step; the second sees twice as much of two leads."""
     folder = tmp_path_factory.mktemp("ensemble")
     of = {"data.leads": ("II", "V5"), "data.length": 512, "seed": 7}
     configs = {}
     for name, changes in (("first", {}), ("second", of)):
-        config = configs[folder / name] = _config(simulated_records, folder / "data", **changes)
+        config = configs[folder / name] = small_config(**prepared, **changes)
         variables = initial_variables(config, build_model(config))
         run = folder / name
         with hold(run, config), Checkpoints(run / "checkpoints") as checkpoints:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from small_runs import small_config
 
 from configs import default
 from resunet_lc_jax.data.sources import Records
@@ -28,11 +29,8 @@ from resunet_lc_jax.train import train
 
 
 def _config(**changes: object) -> ConfigDict:
-    config = default.get_config()
-    config.update_from_flattened_dict(
-        {"model.width": 4, "model.name": "res2d_lc", "data.length": 128} | changes
-    )
-    return config
+    small = {"model.width": 4, "model.name": "res2d_lc", "data.length": 128}
+    return small_config(default, **(small | changes))
 
 
 def _checkpoint(config: ConfigDict, *, seed: int = 5) -> checkpoint.TorchCheckpoint:
@@ -257,21 +255,18 @@ def test_adams_moments_are_left_out_of_a_run_with_another_optimiser(
 @pytest.mark.parametrize("steps", [None, 17])
 def test_training_an_imported_run_that_is_past_its_end_ends_at_once(
     steps: int | None,
-    simulated_records: Path,
+    prepared: dict[str, object],
     records: Records,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
     """Its weights stay as they were; thresholds are chosen and the test records evaluated."""
     knobs = {
+        **prepared,
         "model.name": "res1d_maxpool",
-        "data.records": str(simulated_records),
-        "data.variant": "100hz",
         "train.batch_size": 64,
         "train.epochs": 2,  # of two steps each
         "train.steps": steps,
-        "eval.bootstrap_replicates": 10,
-        "compilation_cache": "off",
     }
     config, run, given = _config(**knobs), tmp_path / "run", tmp_path / "given.npz"
     checkpoint.write_checkpoint(given, _checkpoint(config))

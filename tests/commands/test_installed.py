@@ -13,17 +13,7 @@ from pathlib import Path
 
 import pytest
 from challenge_files import write_challenge
-
-_SETTINGS = {
-    "model.name": "res1d_maxpool",
-    "model.width": 4,
-    "data.length": 256,
-    "data.simulated_count": 120,
-    "data.workers": 1,
-    "train.batch_size": 16,
-    "train.epochs": 1,
-    "eval.bootstrap_replicates": 5,
-}
+from small_runs import SMALL
 
 Command = Callable[..., subprocess.CompletedProcess]
 
@@ -159,7 +149,8 @@ def test_configs_are_found_by_name_and_the_users_own_build_on_them(
 def test_a_run_is_trained_though_nobody_reads_on_and_applied_by_the_installed_command(
     command: Command, environment: Path, elsewhere: Path, source: Path
 ) -> None:
-    given = " ".join(f"--config.{name}={value}" for name, value in _SETTINGS.items())
+    knobs = SMALL | {"data.simulated_count": 120, "train.epochs": 1}
+    given = " ".join(f"--config.{name}={value}" for name, value in knobs.items())
     train = f"resunet-lc --config=quickstart {given} --workdir=W"
     # To its end, though nobody reads on.
     command(f"{train} 2>&1 | head -c 1; exit ${{PIPESTATUS[0]}}")

@@ -1,5 +1,6 @@
 """What commands don't do: TensorFlow where no data set is read, and the same reading twice."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,8 +9,6 @@ from pathlib import Path
 
 import pytest
 from challenge_files import write_challenge
-
-from resunet_lc_jax.data.sources import Records
 
 # main.py, which says in the end whether TensorFlow came in.
 _MAIN = """
@@ -20,20 +19,15 @@ runpy.run_path("main.py", run_name="__main__")
 
 # A cross-validation that counts how often each header and table of the records was opened.
 _COUNTING = """
-import collections, sys
+import collections, json, sys
 from pathlib import Path
 opened = collections.Counter()
 sys.addaudithook(lambda event, given: opened.update([str(given[0])]) if event == "open" else None)
-from configs import quickstart
+sys.path.append("tests")
+from small_runs import small_config
 from resunet_lc_jax.crossvalidate import crossvalidate
-records, data_dir, workdir = sys.argv[1:]
-config = quickstart.get_config()
-config.update_from_flattened_dict({
-    "data.records": records, "data.data_dir": data_dir, "data.length": 64,
-    "model.name": "res1d_maxpool", "model.width": 4, "train.batch_size": 16, "train.steps": 1,
-    "eval.batch_size": 16, "eval.bootstrap_replicates": 2,
-    "compilation_cache": workdir + "/compiled",
-})
+prepared, workdir = json.loads(sys.argv[1]), sys.argv[2]
+config = small_config(**prepared, **{"train.steps": 1, "eval.bootstrap_replicates": 2})
 assert crossvalidate(config, Path(workdir), [1, 2]) == 0
 counts = {name: n for name, n in opened.items() if name.endswith((".hea", "records.csv"))}
 print("openings:", sorted(set(counts.values())), len(counts))
@@ -76,8 +70,7 @@ def test_a_command_without_a_data_set_imports_no_tensorflow(
 
 
 def test_a_cross_validation_reads_headers_and_table_of_prepared_records_once(
-    repository: Path, simulated_records: Path, records: Records, tmp_path: Path
+    repository: Path, prepared: dict[str, object], tmp_path: Path
 ) -> None:
-    data_dir = records.folder.parents[3]
-    said = _run(repository, _COUNTING, simulated_records, data_dir, tmp_path / "run")
+    said = _run(repository, _COUNTING, json.dumps(prepared), tmp_path / "run")
     assert said.splitlines()[-1] == "openings: [1] 161"

@@ -9,14 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-_TINY = (
-    "--config=configs/quickstart.py",
-    "--config.model.name=res1d_maxpool",
-    "--config.model.width=4",
-    "--config.data.length=256",
-    "--config.data.workers=1",
-)
+from small_runs import small_flags
 
 
 def _run(repository: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -90,7 +83,7 @@ def test_all_wrong_knobs_are_told_at_once_and_before_anything_is_prepared(
     wrong = ["--config.train.learning_rate=-1", "--config.augment.noise=nan"]
     wrong += ["--config.eval.bootstrap_replicates=0", "--config.data.leads=()"]
     folders = [f"--config.data.data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}"]
-    done = _run(repository, *_TINY, *wrong, *folders)
+    done = _run(repository, *small_flags(), *wrong, *folders)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     first, *lines = done.stderr.splitlines()
     assert first == "main.py: 4 things are wrong in the config:" and len(lines) == 4
@@ -102,7 +95,7 @@ def test_files_that_are_not_there_are_told_before_records_are_prepared(
 ) -> None:
     files = {"train_list": "a.csv", "test_list": "b.csv", "patients": "c.csv"}
     given = [f"--config.data.{name}={tmp_path / file}" for name, file in files.items()]
-    done = _run(repository, *_TINY, *given, f"--config.data.data_dir={tmp_path / 'data'}")
+    done = _run(repository, *small_flags(), *given, f"--config.data.data_dir={tmp_path / 'data'}")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -131,7 +124,7 @@ def test_what_a_config_of_ones_own_does_wrong_is_one_line(
 def test_what_no_one_thought_of_ends_in_a_line_too_after_the_traceback_where_it_is_asked_for(
     repository: Path, tmp_path: Path
 ) -> None:
-    command = [*_TINY, f"--workdir={tmp_path / 'run'}", "--traceback"]
+    command = [*small_flags(), f"--workdir={tmp_path / 'run'}", "--traceback"]
     done = _run(repository, *command, JAX_PLATFORMS="nonsense")
     assert done.returncode == 1 and done.stderr.startswith("Traceback")
     line = done.stderr.splitlines()[-1]
@@ -143,7 +136,7 @@ def test_out_of_memory_names_the_knobs_that_help(repository: Path, tmp_path: Pat
     # 500 GB of parameters in one array, which no system promises.
     folders = [f"--config.data.data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}"]
     changes = ["--config.model.width=120000", "--config.data.simulated_count=120"]
-    done = _run(repository, *_TINY, *changes, *folders)
+    done = _run(repository, *small_flags(), *changes, *folders)
     line = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and line.startswith("main.py: out of memory: ")
     for knob in ("train.batch_size", "train.accumulate_steps", "model.dtype", "eval.batch_size"):
@@ -166,7 +159,7 @@ def test_a_signal_while_records_are_prepared_ends_in_one_line(
     run = tmp_path / "run"
     if mode == "evaluate":
         shutil.copytree(repository / "tests" / "old_runs" / "one", run)
-    own = list(_TINY) if mode == "train" else []
+    own = small_flags() if mode == "train" else []
     command = [sys.executable, "main.py", *own, f"--mode={mode}", f"--workdir={run}"]
     command += ["--config.data.simulated_count=100000", f"--config.data.data_dir={tmp_path}"]
     process = subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE)

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from small_runs import small_config, small_flags
 
-from configs import quickstart
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.evaluate import validate
 from resunet_lc_jax.exchange import create_template
@@ -25,50 +25,25 @@ from resunet_lc_jax.runs.workdir import build_model
 from resunet_lc_jax.train import train
 
 
-@pytest.fixture(scope="module")
-def overrides(
-    simulated_records: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, object]:
-    data_dir = tmp_path_factory.mktemp("data")
-    return {
-        "data.records": str(simulated_records),
-        "data.data_dir": str(data_dir),
-        "data.variant": "100hz",
-        "data.length": 64,
-        "model.name": "res1d_maxpool",
-        "model.width": 4,
-        "train.batch_size": 16,
-        "train.steps": 6,
-        "eval.batch_size": 16,
-        "eval.bootstrap_replicates": 20,
-        "compilation_cache": str(data_dir / "compiled"),
-    }
-
-
-def _config(overrides: dict[str, object], **changes: object) -> ConfigDict:
-    config = quickstart.get_config()
-    config.update_from_flattened_dict(overrides | changes)
-    return config
-
-
 def _latest(workdir: Path, config: ConfigDict) -> TrainState:
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         return checkpoints.restore(create_template(config, build_model(config)))
 
 
 def test_a_run_that_diverges_ends_with_status_1_and_keeps_its_last_good_checkpoint(
-    overrides: dict[str, object], repository: Path, tmp_path: Path
+    prepared: dict[str, object], repository: Path, tmp_path: Path
 ) -> None:
     # One step of this rate, and nothing is finite any more.
     diverging = {
+        "train.steps": 6,
         "train.optimizer": "sgd",
         "train.learning_rate": 1e30,
         "train.checkpoint_every_steps": 1,
         "train.log_every_steps": 1,
     }
     workdir = tmp_path / "run"
-    command = [sys.executable, "main.py", "--config=configs/quickstart.py", f"--workdir={workdir}"]
-    command += [f"--config.{name}={value}" for name, value in (overrides | diverging).items()]
+    command = [sys.executable, "main.py", *small_flags(**prepared, **diverging)]
+    command += [f"--workdir={workdir}"]
     ended = subprocess.run(
         command,
         cwd=repository,
@@ -86,8 +61,8 @@ def test_a_run_that_diverges_ends_with_status_1_and_keeps_its_last_good_checkpoi
     assert found["step"] == 2 and len(set(found["records"]) & training) == 16
     assert [row["step"] for row in read_metrics(workdir)] == [1]
 
-    # The same run, allowed to skip, goes on from the checkpoint on eight devices, for a while.
-    config = _config(overrides, **diverging, **{"train.skip_not_finite": 2})
+    # The same run, allowed to skip, goes on from the checkpoint for a while.
+    config = small_config(**prepared, **diverging, **{"train.skip_not_finite": 2})
     kept = _latest(workdir, config)
     assert int(kept.step) == 1 and all(np.isfinite(x).all() for x in jax.tree.leaves(kept))
     with pytest.raises(FloatingPointError, match="step 4 is not finite"):
@@ -101,17 +76,19 @@ def test_a_run_that_diverges_ends_with_status_1_and_keeps_its_last_good_checkpoi
 
 
 def test_a_run_with_averages_in_bfloat16_resumes_to_the_bit_and_validates_the_averages(
-    overrides: dict[str, object], tmp_path: Path
+    prepared: dict[str, object], tmp_path: Path
 ) -> None:
     changes = {
+        "train.steps": 6,
         "model.dtype": "bfloat16",
         "model.remat": True,
         "train.accumulate_steps": 2,
         "train.ema_decay": 0.9,
     }
-    config = _config(overrides, **changes)
+    config = small_config(**prepared, **changes)
     assert train(config, tmp_path / "whole") == 0
-    assert train(_config(overrides, **changes, **{"train.steps": 3}), tmp_path / "parts") == 0
+    part = changes | {"train.steps": 3}
+    assert train(small_config(**prepared, **part), tmp_path / "parts") == 0
     assert train(config, tmp_path / "parts") == 0
     whole, parts = (_latest(tmp_path / name, config) for name in ("whole", "parts"))
     assert int(whole.step) == 6
@@ -141,8 +118,8 @@ def test_a_run_with_averages_in_bfloat16_resumes_to_the_bit_and_validates_the_av
     ],
 )
 def test_numbers_that_do_not_fit_are_refused_before_training(
-    changes: dict, message: str, overrides: dict[str, object], tmp_path: Path
+    changes: dict, message: str, prepared: dict[str, object], tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        train(_config(overrides, **changes), tmp_path / "run")
+        train(small_config(**prepared, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from challenge_files import headers_below, write_record
 from ml_collections import ConfigDict
+from small_runs import small_config
 
 from configs import isibrno
 from resunet_lc_jax.evaluate import evaluate, evaluate_leads
@@ -21,29 +22,17 @@ from tfds_physionet.records import read_record
 
 
 @pytest.fixture(scope="module")
-def config(simulated_records: Path, tmp_path_factory: pytest.TempPathFactory) -> ConfigDict:
-    config = isibrno.get_config()
-    data_dir = tmp_path_factory.mktemp("data")
-    config.update_from_flattened_dict(
-        {
-            "data.records": str(simulated_records),
-            "data.data_dir": str(data_dir),
-            "data.variant": "100hz",
-            "data.length": 256,
-            "model.width": 8,
-            "train.batch_size": 16,
-            "train.epochs": 15,
-            "train.learning_rate": 0.1,  # too much, so that validation soon has no new best
-            "train.schedule": "plateau",
-            "train.plateau_patience": 1,
-            "train.stop_patience": 3,
-            "train.log_every_steps": 1,
-            "eval.batch_size": 16,
-            "eval.bootstrap_replicates": 20,
-            "compilation_cache": str(data_dir / "compiled"),
-        }
-    )
-    return config
+def config(prepared: dict[str, object]) -> ConfigDict:
+    changes = {
+        "model.name": "isibrno",
+        "train.epochs": 15,
+        "train.learning_rate": 0.1,  # too much, so that validation soon has no new best
+        "train.schedule": "plateau",
+        "train.plateau_patience": 1,
+        "train.stop_patience": 3,
+        "train.log_every_steps": 1,
+    }
+    return small_config(isibrno, **prepared, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -8,24 +8,24 @@ import numpy as np
 import optax
 import pytest
 from batches import as_dtype, random_batch
+from small_network import small_network
 
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import TrainState, create_state, init_variables
-from resunet_lc_jax.models import Numerics, create_model
+from resunet_lc_jax.models import create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.eight_devices
 
-_MODEL = create_model("res1d_maxpool", width=8)
+_MODEL = small_network()
 
 
 def train_five_steps(mode: str, count: int, dtype: str, **changes: object) -> TrainState:
     """Five SGD steps (Adam would hide gradients that are scaled wrongly), dropout on."""
     with jax.enable_x64(dtype == "float64"):
         devices = parallel.choose_devices(mode, jax.devices()[:count])
-        model = create_model("res1d_maxpool", width=8, numerics=Numerics(dtype=dtype))
-        tx = optax.sgd(0.1)
+        model, tx = small_network(dtype=dtype), optax.sgd(0.1)
         variables = init_variables(model, seed=0, num_leads=12, length=128)
         return _continue(create_state(variables, tx), range(5), devices, model, tx, **changes)
 
@@ -75,6 +75,7 @@ def test_statistics_of_each_device_are_the_mean_of_what_the_devices_would_keep_a
     """As torch's DDP trains; the running statistics are averaged so that all devices agree."""
     devices = parallel.choose_devices("pmap", jax.devices()[:2])
     tx, batch = optax.sgd(0.1), random_batch(0, size=8)
+    batch["lead_mean"][:4] += 300  # the devices' parts differ
     variables = init_variables(_MODEL, seed=0, num_leads=12, length=128)
     step = partial(steps.train_step, model=_MODEL, tx=tx, seed=3)
     state = jax.tree.map(np.array, create_state(variables, tx))
@@ -107,8 +108,7 @@ def test_a_run_goes_on_on_another_number_of_devices(
 
 
 def _go_on_elsewhere(dtype: str, tolerance: float, folder: Path) -> None:
-    model = create_model("res1d_maxpool", width=8, numerics=Numerics(dtype=dtype))
-    tx = optax.sgd(0.1)
+    model, tx = small_network(dtype=dtype), optax.sgd(0.1)
     variables = init_variables(model, seed=0, num_leads=12, length=128)
     first = create_state(variables, tx)
     eight = parallel.choose_devices("pmap", jax.devices())

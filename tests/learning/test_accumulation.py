@@ -8,11 +8,11 @@ import numpy as np
 import optax
 import pytest
 from batches import as_dtype, random_batch
+from small_network import small_network
 
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import TrainState, create_state, init_variables
-from resunet_lc_jax.models import Numerics, create_model
 from resunet_lc_jax.runs.checkpoints import Checkpoints
 
 _TX = optax.sgd(0.1)
@@ -20,7 +20,7 @@ _TX = optax.sgd(0.1)
 
 def _first_state(dtype: str, **changes: object) -> TrainState:
     """A network whose running statistics are not those of a new one."""
-    model = create_model("res1d_maxpool", width=4, numerics=Numerics(dtype=dtype))
+    model = small_network(dtype=dtype)
     variables = init_variables(model, seed=0, num_leads=12, length=64)
     variables["batch_stats"] = jax.tree.map(lambda x: x * 1.5 + 0.1, variables["batch_stats"])
     return create_state(variables, _TX, **changes)
@@ -32,11 +32,7 @@ def _train(
     """Three SGD steps, dropout on; the state and the losses."""
     with jax.enable_x64(dtype == "float64"):
         devices = parallel.choose_devices(mode, jax.devices()[:count])
-        model = create_model(
-            "res1d_maxpool",
-            width=4,
-            numerics=Numerics(dtype=dtype, freeze_statistics=frozen),
-        )
+        model = small_network(dtype=dtype, freeze_statistics=frozen)
         step = partial(
             steps.train_step,
             model=model.over(devices.axis_name),
@@ -84,7 +80,7 @@ def test_the_parts_are_the_same_ones_on_eight_devices(
 def test_each_part_has_batch_statistics_of_its_own(
     in_two_parts: tuple[TrainState, list[float]],
 ) -> None:
-    model, state = create_model("res1d_maxpool", width=4), _first_state("float32")
+    model, state = small_network(), _first_state("float32")
     step = jax.jit(partial(steps.train_step, model=model, tx=_TX, seed=3))
     batch = random_batch(0, size=16, length=64)
     losses = [
@@ -97,7 +93,7 @@ def test_each_part_has_batch_statistics_of_its_own(
 def test_the_averages_follow_parameters_and_statistics_and_serve_instead_of_them(
     tmp_path: Path,
 ) -> None:
-    model = create_model("res1d_maxpool", width=4)
+    model = small_network()
     step = jax.jit(partial(steps.train_step, model=model, tx=_TX, seed=3, average_decay=0.2))
     state = _first_state("float32", average=True)
     expected = state.trained_variables

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from batches import as_dtype, random_batch
+from small_network import SmallNetwork
 
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
@@ -30,7 +31,7 @@ def _compile_step(model, tx, *, mode="auto", count=1):
     ("name", "mode", "count"),
     [
         ("res1d_maxpool", "auto", 1),
-        pytest.param("res1d_maxpool", "pmap", 8, marks=pytest.mark.eight_devices),
+        pytest.param("small", "pmap", 8, marks=pytest.mark.eight_devices),
         ("ribeiro_resnet", "auto", 1),
         pytest.param("resunet_lc", "auto", 1, marks=pytest.mark.slow),
         pytest.param("mvms_net", "auto", 1, marks=pytest.mark.slow),
@@ -42,7 +43,12 @@ def test_activations_computed_anew_give_the_same_step(name: str, mode: str, coun
         batch = as_dtype(random_batch(0, size=8, length=length), "float64")
         results = []
         for remat in (False, True):
-            model = create_model(name, width=8, numerics=Numerics(dtype=jnp.float64, remat=remat))
+            numerics = Numerics(dtype=jnp.float64, remat=remat)
+            model = (
+                SmallNetwork(numerics=numerics)
+                if name == "small"
+                else create_model(name, width=8, numerics=numerics)
+            )
             variables = init_variables(model, seed=0, num_leads=12, length=length)
             compiled, devices = _compile_step(model, tx, mode=mode, count=count)
             placed = parallel.place_state(create_state(variables, tx), devices)

@@ -11,14 +11,15 @@ import optax
 import pytest
 from batches import random_batch
 from flax import linen as nn
+from small_network import small_network
 
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import create_state, init_variables
-from resunet_lc_jax.models import Outputs, create_model
+from resunet_lc_jax.models import Outputs
 from resunet_lc_jax.runs.watch import Watch
 
-_MODEL = create_model("res1d_maxpool", width=4)
+_MODEL = small_network()
 
 
 def _spoiled(batch: dict, row: int) -> dict:

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from small_runs import small_flags
 
 from configs import default
 from resunet_lc_jax.exchange import create_template
@@ -34,19 +35,11 @@ def _command(data_dir: Path, workdir: Path) -> list[str]:
     changes = {
         "data.simulated_count": 160,
         "data.data_dir": data_dir,
-        "data.length": 256,
-        "model.name": "res1d_maxpool",
-        "model.width": 8,
-        "train.batch_size": 16,
         "train.steps": _STEPS,
         "train.log_every_steps": 1,
         "train.checkpoint_every_steps": 2,
-        "eval.batch_size": 16,
-        "eval.bootstrap_replicates": 20,
-        "compilation_cache": data_dir / "compiled",
     }
-    command = [sys.executable, "main.py", "--config=configs/quickstart.py"]
-    return [*command, *(f"--config.{k}={v}" for k, v in changes.items()), f"--workdir={workdir}"]
+    return [sys.executable, "main.py", *small_flags(**changes), f"--workdir={workdir}"]
 
 
 def _start(command: list[str], repository: Path, log: Path) -> subprocess.Popen:
