@@ -106,10 +106,7 @@ def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict)
 def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     """Writes a run's best checkpoint as PyTorch weights, which the reference's code loads.
 
-    Args:
-      config: The run's config.
-      workdir: The run's folder.
-      path: Where to; .pt, .pth, .safetensors or .npz. Its folder is made if it is missing.
+    The path ends in .pt, .pth, .safetensors or .npz; its folder is made if it is missing.
 
     Raises:
       ValueError: No such file can be written.

@@ -26,11 +26,6 @@ def export(config: ConfigDict, workdir: Path, output: Path) -> None:
 
     `jax.export.deserialize(bytes).call(signal, lead_present)` gives (logits, scores).
 
-    Args:
-      config: The run's config.
-      workdir: The run's folder.
-      output: The .stablehlo file to write.
-
     Raises:
       ValueError: The file is of another kind.
     """

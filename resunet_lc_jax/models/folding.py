@@ -25,14 +25,8 @@ def fold(
 ) -> tuple[Network, dict[str, Any]]:
     """The network for evaluation alone, and its variables; a network without such layers stays.
 
-    Args:
-        model: a network of `create_model`.
-        variables: its parameters and batch statistics.
-        length: T, samples of a signal.
-
-    Returns:
-        (model, variables) that give the same outputs but for rounding (1e-5 of the logits). In less
-        than float32 they are the ones given: rounded, folded kernels would be others.
+    They give the same outputs for signals of this length but for rounding (1e-5 of the logits). In
+    less than float32 they are the ones given: rounded, folded kernels would be others.
     """
     if jnp.dtype(model.numerics.dtype).itemsize < 4:
         return model, variables

@@ -134,11 +134,7 @@ class Conv(nn.Module):
 class Linear(nn.Module):
     """Affine map of the last axis; kernel [in, out], bias [out].
 
-    Attributes:
-        features: channels out.
-        numerics: dtypes and precision.
-        kernel_init: initial kernel, if not PyTorch's default.
-        bias_init: initial bias, if not PyTorch's default.
+    Kernel and bias begin as PyTorch's do where no other initialiser is given.
     """
 
     features: int

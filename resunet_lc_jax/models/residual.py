@@ -15,11 +15,7 @@ from resunet_lc_jax.models.stage import stage
 class Stem(nn.Module):
     """Convolution of stride 2 along time, BatchNorm, LeakyReLU.
 
-    Attributes:
-        features: channels out.
-        kernel_size: (time,) or (lead, time).
-        numerics: see `Numerics`.
-        suffix: of its layers' names: the reference's 2-D networks have conv1_1 and bn1_1.
+    The suffix is of its layers' names: the reference's 2-D networks have conv1_1 and bn1_1.
     """
 
     features: int
@@ -62,11 +58,6 @@ class ResidualBlock(nn.Module):
     """Two convolutions, the first of stride 2, beside an average pool and a 1x1 convolution.
 
     An odd length gets one zero on the left of the identity.
-
-    Attributes:
-        features: channels out.
-        kernel_size: (time,) or (lead, time).
-        numerics: see `Numerics`.
     """
 
     features: int

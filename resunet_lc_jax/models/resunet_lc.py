@@ -59,7 +59,7 @@ class ResUBlock(nn.Module):
         width: channels in and out.
         middle: channels inside the U.
         depth: number of encoders, and of decoders.
-        numerics: dtypes and precision.
+        numerics: see `Numerics`.
         project: whether the 1x1 convolution at its end is here, not folded into what follows.
     """
 

@@ -25,10 +25,7 @@ _HEADS = ("lin.bias", "ch_fc2.bias", "fc.bias")
 def misfit(given: Shapes, wanted: Shapes, model_name: str) -> str | None:
     """What differs between a file and a network, in at most 20 lines; None where nothing does.
 
-    Args:
-        given: the file's shapes by PyTorch name, without counts of steps.
-        wanted: the network's.
-        model_name: its name.
+    Shapes are by PyTorch name, the file's (without counts of steps) and the network's.
     """
     missing = [f"missing: {name}" for name in sorted(wanted) if name not in given]
     misshaped = [

@@ -71,8 +71,8 @@ def recipe(
 
     Args:
       config: The run's config.
-      steps_per_epoch: Optimiser steps in an epoch.
-      sampling_rate: Of the signals, in Hz.
+      steps_per_epoch: Optimiser steps.
+      sampling_rate: In Hz.
       labels: [N, K] 0/1 of the training records.
       databases: [N] names of their sources.
     """

@@ -40,11 +40,11 @@ def write_records(
     Args:
         folder: Where to; must not exist, or be empty.
         count: How many records.
-        seed: Chooses among data sets.
-        duration_s: Length of each record.
+        seed: As of `simulate_record`, as duration and rate.
+        duration_s: Of each record.
         sampling_rate: In Hz.
         workers: Processes; 0 for one a core. Few records are written by this process alone.
-        progress: Shows a bar with the rate and the time left.
+        progress: Whether a bar is shown.
 
     Raises:
         FileExistsError: There is something in the folder.
