@@ -4,7 +4,6 @@ import importlib.util
 import json
 import math
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from resunet_lc_jax.devices import hosts
@@ -58,12 +57,7 @@ class MetricsWriter:
         """Returns itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Closes the files."""
         if self._file:
             self._file.close()
