@@ -179,6 +179,9 @@ def get_config() -> ConfigDict:
     config.eval.thresholds = "f1"
     # Whether records with another fingerprint than the run's own may be evaluated.
     config.eval.other_records = False
+    # Whether a run may be measured on records that trained or tuned it, or what it was started
+    # from; reports, figures and comparisons then say so.
+    config.eval.seen_records = False
     # Resamplings of the patients behind each 95 % interval of a report, 1 or more.
     config.eval.bootstrap_replicates = 1000
 

@@ -100,7 +100,8 @@ def _compare() -> int:
     from resunet_lc_jax.compare import compare
 
     folders = [Path(run).expanduser() for run in _needed(_RUNS)]
-    print(compare(folders, _path(_OUTPUT), split=_SPLIT.value))
+    seen = _CONFIG.value.eval.seen_records
+    print(compare(folders, _path(_OUTPUT), split=_SPLIT.value, seen_records=seen))
     return 0
 
 

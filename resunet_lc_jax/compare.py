@@ -23,6 +23,7 @@ from resunet_lc_jax.measures.score_tables import (
 )
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.kind import describe, read_mark
+from resunet_lc_jax.runs.overlaps import notes_on, overlaps_of, titled
 from tfds_physionet.files import replacing
 from tfds_physionet.wording import shortlist
 
@@ -62,6 +63,7 @@ def compare(
     *,
     split: str = "test",
     replicates: int | None = None,
+    seen_records: bool = False,
 ) -> str:
     """Compares evaluated runs, and scores that other programs wrote, on the same records.
 
@@ -76,14 +78,16 @@ def compare(
       output: the folder to write to.
       split: which evaluation.
       replicates: of the bootstrap over patients; None for that of the runs' reports.
+      seen_records: whether runs are compared on records that had a part in making one of them; the
+        table and the figures then say so.
 
     Returns:
       The table as Markdown.
 
     Raises:
       FileNotFoundError: a folder holds no run, or no evaluation of the split.
-      ValueError: one run stands twice, no entrant is a run, or splits, records, patients or labels
-        differ; the message says in what.
+      ValueError: one run stands twice, no entrant is a run, splits, records, patients or labels
+        differ (the message says in what), or records had a part in making a run.
     """
     if not runs:
         raise ValueError("no runs to compare; give their folders")
@@ -94,19 +98,19 @@ def compare(
         if times > 1:
             raise ValueError(f"{path} stands {times} times among the runs; give it once")
     scored, notes = _score(entrants, split)
+    both = zip(entrants, scored, strict=True)
+    runs_records = {e.path: s.predictions.record_id for e, s in both if e.folds is not None}
+    told = overlaps_of(runs_records, split, allowed=seen_records)
+    shown = titled(split, told)
     names = _names(groups)
-    members = iter(scored)
-    models = {
-        name: [next(members) for _ in of] for name, (_, of) in zip(names, groups, strict=True)
-    }
-    sources = {
-        name: "+".join(str(one.path) for one in of)
-        for name, (_, of) in zip(names, groups, strict=True)
-    }
+    members, models, sources = iter(scored), {}, {}
+    for name, (_, of) in zip(names, groups, strict=True):
+        models[name] = [next(members) for _ in of]
+        sources[name] = "+".join(str(one.path) for one in of)
     if replicates is None:
         replicates, said = _replicates(entrants, split)
         notes += said
-    notes += _remarks(models)
+    notes += _remarks(models) + [f"Note: {note}." for note in notes_on(told)]
     lines = compare_models(
         {name: [one.predictions for one in of] for name, of in models.items()},
         sources,
@@ -115,7 +119,7 @@ def compare(
     output = Path(output)
     positives = scored[0].predictions.labels.sum(axis=0, dtype=int)
     count = len(scored[0].predictions.record_id)
-    table = format_markdown(lines, split=split, records=count, notes=notes)
+    table = format_markdown(lines, split=shown, records=count, notes=notes)
     for name, text in (
         ("comparison.md", table),
         ("comparison.csv", format_csv(lines)),
@@ -125,13 +129,13 @@ def compare(
             beside.write_text(text)
     for key in ("f_measure", "auprc"):
         values = {line.name: line.measured[f"{key}_classes"] for line in lines}
-        title = f"{COLUMNS[key]} of each class, {split}"
+        title = f"{COLUMNS[key]} of each class, {shown}"
         drawn = class_marks(
             values, few=lines[0].few, positives=positives, name=COLUMNS[key], title=title
         )
         save(drawn, output / f"{key}_classes.png")
     if len(lines) > 1:
-        save(forest(lines, title=f"Differences to {names[0]}, {split}"), output / "differences.png")
+        save(forest(lines, title=f"Differences to {names[0]}, {shown}"), output / "differences.png")
     return table
 
 

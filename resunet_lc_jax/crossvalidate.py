@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from resunet_lc_jax.data.sources import open_records
+from resunet_lc_jax.data.sources import Records, open_records
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import publish
 from resunet_lc_jax.measures.calibration import differently_calibrated
@@ -20,7 +20,9 @@ from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.about import about_together
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.kind import CROSSVALIDATION, expect
+from resunet_lc_jax.runs.overlaps import Overlap, check_start, overlaps_told
 from resunet_lc_jax.runs.screen import say
+from resunet_lc_jax.runs.seen import seen_at_start
 from resunet_lc_jax.runs.workdir import configure_jax, hold
 from resunet_lc_jax.train import train
 from tfds_physionet.build_plan import NUM_FOLDS
@@ -67,10 +69,14 @@ def _crossvalidate(
 ) -> int:
     parts: dict[int, Predictions] = {}
     members: list[dict[str, Any]] = []
+    runs = {fold: (workdir / f"fold_{fold:02d}", _of_fold(config, fold)) for fold in folds}
+    left = {fold: its for fold, (run, its) in runs.items() if not _finished(run, its)}
     records = None
-    for fold in folds:
-        run, its_config = workdir / f"fold_{fold:02d}", _of_fold(config, fold)
-        finished = _finished(run, its_config)
+    if left:
+        records, mark = _open(next(iter(left.values())), workdir, left, mark)
+    overlaps: list[Overlap] = []
+    for fold, (run, its_config) in runs.items():
+        finished = fold not in left
         say(f"fold {fold}: finished before, in {run}" if finished else f"fold {fold}, in {run}")
         if finished:
             mark |= _same(
@@ -79,19 +85,12 @@ def _crossvalidate(
                 provenance.read_provenance(run).get("data", {}),
                 f"fold {fold} was made of",
             )
-        else:
-            if records is None:
-                rules = settings.split_rules(its_config)
-                records = open_records(settings.source(config), rules)
-                given = provenance.data_source(records.folder)
-                mark |= _same(workdir, mark, given, "there are now")
-                if hosts.is_main():
-                    write_json(workdir / CROSSVALIDATION.mark, mark)
-                    _keep_assignment(workdir, records.selection.table)
-            if status := train(its_config, run, records):
-                return status
+        elif status := train(its_config, run, records):
+            return status
         parts[fold] = load_predictions(run / "evaluation" / "test.npz")
-        members.append(json.loads((run / "evaluation" / "test.json").read_text()).get("about", {}))
+        report = run / "evaluation" / "test.json"
+        members.append(json.loads(report.read_text()).get("about", {}))
+        overlaps += overlaps_told(report) or []
     title = f"{config.model.name}, {len(parts)} folds"
     summary = summarise(parts)
     publish(
@@ -102,11 +101,29 @@ def _crossvalidate(
         title=title,
         notes=mixed_scales(summary),
         about=about_together(members, workdir, network=title),
+        overlaps=overlaps,
     )
     if hosts.is_main():
         write_json(workdir / CROSSVALIDATION.mark, mark | summary)
         say(format_summary(summary), f"written: {workdir / CROSSVALIDATION.mark}")
     return 0
+
+
+def _open(
+    config: ConfigDict, workdir: Path, configs: Mapping[int, ConfigDict], mark: dict[str, Any]
+) -> tuple[Records, dict[str, Any]]:
+    """Opens the records; returns them and the mark. What each run will have seen is checked."""
+    records = open_records(settings.source(config), settings.split_rules(config))
+    mark |= _same(workdir, mark, provenance.data_source(records.folder), "there are now")
+    for fold, its_config in configs.items():
+        run, source = workdir / f"fold_{fold:02d}", its_config.init_from
+        selection = records.selected(settings.split_rules(its_config)).selection
+        allowed = its_config.eval.seen_records
+        check_start(seen_at_start(run, source), selection, run, source, allowed=allowed)
+    if hosts.is_main():
+        write_json(workdir / CROSSVALIDATION.mark, mark)
+        _keep_assignment(workdir, records.selection.table)
+    return records, mark
 
 
 def _begin(workdir: Path) -> dict[str, Any]:

@@ -28,8 +28,17 @@ from resunet_lc_jax.predict import (
 from resunet_lc_jax.runs import kept_thresholds, settings
 from resunet_lc_jax.runs.about import about_run, about_together
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint
-from resunet_lc_jax.runs.kind import ENSEMBLE, FOLDS, MARK, PREDICTION, expect, read_mark
+from resunet_lc_jax.runs.kind import (
+    ENSEMBLE,
+    FOLDS,
+    MARK,
+    PREDICTION,
+    expect,
+    member_runs,
+    read_mark,
+)
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
+from resunet_lc_jax.runs.overlaps import Overlap
 from resunet_lc_jax.runs.prediction_folder import begun
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.errors import RecordError
@@ -69,9 +78,7 @@ def find_ensemble(workdir: Path) -> Ensemble | None:
     """
     mark = read_mark(workdir)
     try:
-        # A path that is not absolute goes from the folder, so that both can move together.
-        runs = tuple((workdir / run).resolve() for run in mark["runs"]) if mark else ()
-        return Ensemble(runs, mark["vote"]) if mark else None
+        return Ensemble(tuple(member_runs(workdir)), mark["vote"]) if mark else None
     except (KeyError, TypeError) as error:
         raise ValueError(f"{workdir / MARK} is damaged: {error!r}") from error
 
@@ -99,7 +106,7 @@ def evaluate_ensemble(
     first = configs[ensemble.runs[0]]
     _check_folder(ensemble, workdir)
     splits = [split, "validation"] if ensemble.vote == "mean" else [split]
-    (parts, *validation), notes, members, checkpoints = _score(ensemble, configs, splits)
+    (parts, *validation), notes, members, checkpoints, overlaps = _score(ensemble, configs, splits)
     together, rule = combine(parts, ensemble.vote), "of the runs, by vote"
     for scored in validation:
         mean = combine(scored, "mean")
@@ -113,8 +120,16 @@ def evaluate_ensemble(
     if hosts.is_main():
         mark = {"name": name, "vote": ensemble.vote, "runs": runs, "data": folds}
         write_json(workdir / MARK, mark)
-    about = about_together(members, workdir, network=name, thresholds=rule)
-    return publish(together, first, workdir, split=split, title=name, notes=notes, about=about)
+    return publish(
+        together,
+        first,
+        workdir,
+        split=split,
+        title=name,
+        notes=notes,
+        about=about_together(members, workdir, network=name, thresholds=rule),
+        overlaps=overlaps,
+    )
 
 
 def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
@@ -123,14 +138,23 @@ def _check_folder(ensemble: Ensemble, workdir: Path) -> None:
         raise ValueError(f"{workdir} holds another ensemble; give another --workdir")
 
 
+_Scored = tuple[
+    list[list[Predictions]], list[str], list[dict[str, Any]], list[Checkpoint], list[Overlap]
+]
+
+
 def _score(
     ensemble: Ensemble, configs: Mapping[Path, ConfigDict], splits: Sequence[str]
-) -> tuple[list[list[Predictions]], list[str], list[dict[str, Any]], list[Checkpoint]]:
-    """By split, each run's predictions, decided at its own thresholds; notes; what each run is."""
+) -> _Scored:
+    """By split, each run's predictions, decided at its own thresholds; notes; what each run is.
+
+    Last, what of the first split's records had a part in making it.
+    """
     parts: list[list[Predictions]] = [[] for _ in splits]
     notes: dict[str, None] = {}
     members: list[dict[str, Any]] = []
     checkpoints: list[Checkpoint] = []
+    overlaps: list[Overlap] = []
     opened: dict[Source, Records | None] = {}
     for path in ensemble.runs:
         source = settings.source(configs[path])
@@ -139,10 +163,12 @@ def _score(
         checkpoints.append(run.checkpoint)
         notes |= dict.fromkeys(_of_member(run, ensemble.vote))
         members.append(about_run(run, splits[0]))
+        tuned = ensemble.vote == "mean"
+        overlaps += run.tuned_overlaps(splits[0]) if tuned else [run.overlaps[splits[0]]]
         for of_split, split in zip(parts, splits, strict=True):
             of_split.append(run.score(split))
             check_same_records(of_split[0], of_split[-1], str(ensemble.runs[0]), str(path))
-    return parts, list(notes), members, checkpoints
+    return parts, list(notes), members, checkpoints, overlaps
 
 
 def _of_member(run: OpenRun, vote: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Measures runs: validation while one trains, thresholds, a split, the reduced lead sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from resunet_lc_jax.runs.about import about_run
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
 from resunet_lc_jax.runs.making import describe_records, describe_training
 from resunet_lc_jax.runs.open_run import OpenRun, open_run, score_split
+from resunet_lc_jax.runs.overlaps import Overlap, notes_on, titled
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import replacing, write_json
@@ -118,14 +119,16 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
 
 def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
     """Evaluates an open run, as `evaluate` does; of the test split it writes the model card."""
+    scored = run.score(split)
     measured = publish(
-        run.score(split),
+        scored,
         run.config,
         run.workdir,
         split=split,
         title=run.title,
         notes=run.notes,
         about=about_run(run, split),
+        overlaps=[run.overlaps[split]],
     )
     if split == "test" and run.records is not None and hosts.is_main():
         records, training = describe_records(run.records), describe_training(run)
@@ -145,6 +148,7 @@ def publish(
     title: str,
     about: Mapping[str, Any],
     notes: Sequence[str] = (),
+    overlaps: Sequence[Overlap] = (),
 ) -> dict[str, Any]:
     """Measures predictions and writes what there is to know of them.
 
@@ -159,12 +163,18 @@ def publish(
       title: What made them.
       about: The same for machines, see `about.about_run`.
       notes: What a reader must know of the records.
+      overlaps: What of the records had a part in making each of the runs.
 
     Returns:
-      The report, see `report.build_report`, and the notes.
+      The report, see `report.build_report`, and the notes; `seen` holds the overlaps that there
+      are.
     """
+    notes, title = [*notes, *notes_on(overlaps)], titled(title, overlaps)
     fitted = Temperatures.from_json(workdir / CALIBRATION, step=about.get("step"))
-    measured = _report(predictions, config, about, fitted) | {"notes": list(notes)}
+    measured = _report(predictions, config, about, fitted) | {
+        "notes": notes,
+        "seen": [asdict(one) for one in overlaps if one.note],
+    }
     if hosts.is_main():
         folder = workdir / "evaluation"
         save_predictions(folder / f"{split}.npz", predictions)
@@ -207,7 +217,7 @@ def evaluate_leads(
       sizes: Of `leads.LEAD_SETS`.
 
     Returns:
-      {'notes': [...], 'leads': {size: the report of `report.build_report`}}.
+      {'notes': [...], 'seen': [...], 'leads': {size: the report of `report.build_report`}}.
 
     Raises:
       ValueError: There is no such set or split, or its records had a part in making the run.
@@ -215,6 +225,7 @@ def evaluate_leads(
     for size in sizes:
         lead_mask(size, config.data.leads)
     run = open_run(workdir, config, split, "validation")
+    overlaps = run.tuned_overlaps(split)
     reports, chosen = {}, {}
     for size in sizes:
         validation = run.score("validation", leads=size)
@@ -224,19 +235,21 @@ def evaluate_leads(
         reports[str(size)] = _report(scored, config, about)
         if not lead_mask(size, config.data.leads).all():
             chosen[size] = at
-    notes = [note for note in run.notes if note != run.kept.remark]
+    notes = [note for note in run.notes if note != run.kept.remark] + notes_on(overlaps)
+    title = titled(run.title, overlaps)
     if unseen := sorted(set(sizes) - set(config.augment.lead_sets) - {12}):
         notes.append(
             f"the network was not trained on sets of {', '.join(map(str, unseen))} leads; "
             "config.augment.lead_sets=(12, 6, 4, 3, 2) would do that"
         )
-    result = {"notes": notes, "leads": reports}
+    seen = [asdict(one) for one in overlaps if one.note]
+    result = {"notes": notes, "seen": seen, "leads": reports}
     if hosts.is_main():
         path = workdir / "evaluation" / f"{split}_leads.json"
         write_json(path, result)
         kept_thresholds.keep_by_leads(workdir, chosen, run.checkpoint)
         count = next(iter(reports.values()))["records"]
-        say(f"{run.title}, {split}: {count:,} records")
+        say(f"{title}, {split}: {count:,} records")
         say(format_leads(reports), *notes, f"written: {path}")
     hosts.wait("leads")
     return result

@@ -20,7 +20,7 @@ from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, 
 from resunet_lc_jax.pytorch.files import writable
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.checkpoints import Checkpoints
-from resunet_lc_jax.runs.kind import RUN, kind_of
+from resunet_lc_jax.runs.kind import IMPORTED, RUN, kind_of
 from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import (
     build_model,
@@ -31,9 +31,6 @@ from resunet_lc_jax.runs.workdir import (
 from tfds_physionet.files import write_json
 
 _SETTLED = 20  # tenths of a second without anything new
-
-IMPORTED = "imported.json"
-"""In a run's folder: what its PyTorch checkpoint counted, and what it called its head."""
 
 
 def import_torch(config: ConfigDict, workdir: Path, path: Path) -> None:

@@ -17,7 +17,9 @@ from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.checkpoints import METRIC, Checkpoints
 from resunet_lc_jax.runs.metrics_log import MetricsWriter, read_validations
 from resunet_lc_jax.runs.open_run import load_run
+from resunet_lc_jax.runs.overlaps import check_start
 from resunet_lc_jax.runs.screen import progress, say
+from resunet_lc_jax.runs.seen import keep_seen, seen_at_start
 from resunet_lc_jax.runs.splits import keep_splits
 from resunet_lc_jax.runs.watch import Watch
 from resunet_lc_jax.runs.workdir import check_unbegun, configure_jax, hold
@@ -42,9 +44,13 @@ def train(config: ConfigDict, workdir: Path, records: Records | None = None) -> 
     """
     configure_jax(config)
     setup = set_up_training(config, records)
+    selection, source = setup.records.selection, config.init_from
+    start = seen_at_start(workdir, source)
+    check_start(start, selection, workdir, source, allowed=config.eval.seen_records)
     with hold(workdir, config):
         if hosts.is_main():
-            keep_splits(workdir, setup.records.selection)
+            keep_seen(workdir, start, selection)
+            keep_splits(workdir, selection)
         with preemption.listen() as stop:
             if not _loop(setup, workdir, stop):
                 return preemption.EXIT_STATUS

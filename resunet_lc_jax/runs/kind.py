@@ -8,6 +8,9 @@ from typing import Any
 MARK = "ensemble.json"
 """In an ensemble's folder: name, vote, runs, and under data the folds of its first run."""
 
+IMPORTED = "imported.json"
+"""In a run's folder: what its PyTorch checkpoint counted, and what it called its head."""
+
 FOLDS = ("train_folds", "validation_folds", "test_folds")
 
 
@@ -106,6 +109,33 @@ def describe(workdir: Path) -> tuple[str, dict[str, Any]]:
         return str(name), {key: stored.get("data", {}).get(key) for key in FOLDS}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{workdir} holds a damaged config: {error!r}") from error
+
+
+def member_runs(workdir: Path) -> list[Path]:
+    """Returns the runs whose predictions are in a folder: an ensemble's, or the run itself.
+
+    Raises:
+      ValueError: A file of it is damaged.
+    """
+    mark = read_mark(workdir)
+    if mark is None:
+        # Of a cross-validation each record was predicted by the run that had not seen it.
+        return [workdir] if kind_of(workdir) == RUN else []
+    try:
+        # A path that is not absolute goes from the folder, so that both can move together.
+        return [(workdir / run).resolve() for run in mark["runs"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{workdir / MARK} is damaged: {error!r}") from error
+
+
+def started_from(workdir: Path) -> str | None:
+    """Returns the run or file that a run's first weights were taken from, by its config.json.
+
+    Raises:
+      ValueError: The file is damaged.
+    """
+    config = workdir / "config.json"
+    return _read(config).get("init_from") if config.is_file() else None
 
 
 def _read(path: Path) -> dict[str, Any]:

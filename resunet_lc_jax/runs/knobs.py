@@ -201,6 +201,7 @@ KNOBS: dict[str, Knob] = {
     "eval.windows": Knob(_word("all", "first", "random")),
     "eval.thresholds": Knob(_word(*METHODS)),
     "eval.other_records": Knob(_switch()),
+    "eval.seen_records": Knob(_switch(), on_resume=True),
     "eval.bootstrap_replicates": Knob(_whole(1)),
     "parallel.mode": Knob(_word("auto", "jit", "pmap"), on_resume=True),
     "parallel.batch_statistics": Knob(_word("global", "device")),

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from resunet_lc_jax.models import Network
 from resunet_lc_jax.models.folding import fold
 from resunet_lc_jax.runs import kept_thresholds, provenance, settings
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept, identify
+from resunet_lc_jax.runs.overlaps import Overlap, overlap
 from resunet_lc_jax.runs.screen import progress
-from resunet_lc_jax.runs.splits import check_unseen
+from resunet_lc_jax.runs.seen import Seen, read_seen, threshold_records
 from resunet_lc_jax.runs.workdir import (
     build_model,
     configure_jax,
@@ -49,6 +50,7 @@ class OpenRun:
       checkpoint: Which it is.
       kept: What decides.
       records: What its splits are taken from; None where they are not needed.
+      overlaps: What of each split that was asked for had a part in making it.
     """
 
     workdir: Path
@@ -58,6 +60,7 @@ class OpenRun:
     checkpoint: Checkpoint
     kept: Kept
     records: Records | None = None
+    overlaps: dict[str, Overlap] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -86,6 +89,38 @@ class OpenRun:
         cut = replace(self.windowing, batch_size=0)
         told = (self.checkpoint, cut, self.config.data.variant, self.config.precision)
         return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def seen(self) -> Seen:
+        """The records that had a part in making it."""
+        return read_seen(self.workdir)
+
+    def unseen(self, name: str) -> Split:
+        """Returns a split that it may be measured on; what it has seen of it is in `overlaps`.
+
+        Raises:
+          ValueError: There is no such split, or its records had a part in making the run.
+        """
+        assert self.records is not None, "the run was opened without records"
+        split = self.records.selection.split(name)
+        if name not in self.overlaps:
+            found = overlap(self.seen, split, self.workdir.name)
+            allowed = self.config.eval.seen_records
+            self.overlaps[name] = found.check(self.workdir, allowed=allowed)
+        return split
+
+    def tuned_overlaps(self, name: str) -> list[Overlap]:
+        """What it has seen of a split where the validation records choose thresholds anew.
+
+        Raises:
+          ValueError: As `unseen`; of the validation records too, and where they are in the split.
+        """
+        split, validation = self.unseen(name), self.unseen("validation")
+        seen = self.seen.over(threshold_records(validation))
+        found = overlap(seen, split, self.workdir.name)
+        found.check(self.workdir, allowed=self.config.eval.seen_records)
+        chosen_on = self.overlaps["validation"]
+        return [found] + [chosen_on] * (not chosen_on.told)
 
     @cached_property
     def windowing(self) -> Windowing:
@@ -123,12 +158,12 @@ class OpenRun:
           ValueError: There is no such split or lead set, or the split's records had a part in
             making the run.
         """
-        assert self.records is not None, "the run was opened without records"
+        chosen = self.unseen(split)
+        assert self.records is not None  # or there would be no split
         score_batch = self.score_batch
         if leads is not None:
             mask = lead_mask(leads, self.windowing.leads)
             score_batch = partial(_with_leads, score_batch, mask)
-        chosen = _unseen_split(self.workdir, self.records, split)
         scored = score_split(self.records, chosen, score_batch, self.windowing)
         return scored.decided(self.thresholds)
 
@@ -156,9 +191,10 @@ def open_run(
         given = records
         records = given.selected(rules) if given else open_records(settings.source(config), rules)
         provenance.check_data(workdir, records.folder, allowed=config.eval.other_records)
-        for split in splits:
-            _unseen_split(workdir, records, split)
-    return load_run(workdir, config, records=records)
+    run = load_run(workdir, config, records=records)
+    for split in splits:
+        run.unseen(split)
+    return run
 
 
 def load_run(
@@ -192,12 +228,6 @@ def load_run(
     loaded = identify(step, variables)
     kept = kept_thresholds.load(workdir, loaded)
     return OpenRun(workdir, config, model, variables, loaded, kept, records)
-
-
-def _unseen_split(workdir: Path, records: Records, name: str) -> Split:
-    split = records.selection.split(name)
-    check_unseen(workdir, split)
-    return split
 
 
 def compile_scoring(

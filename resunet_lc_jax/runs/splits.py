@@ -8,7 +8,7 @@ from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import replacing
 from tfds_physionet.wording import shortlist
 
-_FILE = "splits.csv"
+FILE = "splits.csv"
 
 
 def keep_splits(workdir: Path, selection: Selection) -> None:
@@ -17,10 +17,10 @@ def keep_splits(workdir: Path, selection: Selection) -> None:
     Raises:
       ValueError: The run was begun with other records.
     """
-    path = workdir / _FILE
+    path = workdir / FILE
     chosen = {name: _signals(selection.split(name)) for name in SPLITS}
-    if path.is_file():
-        before = _read_splits(path)
+    before = read_splits(workdir)
+    if before is not None:
         for name in SPLITS:
             if changed := before[name] ^ chosen[name]:
                 raise ValueError(
@@ -37,31 +37,15 @@ def keep_splits(workdir: Path, selection: Selection) -> None:
             writer.writerows([name, *signal] for signal in sorted(chosen[name]))
 
 
-def check_unseen(workdir: Path, split: Split) -> None:
-    """Raises ValueError if a run is to be measured on records that had a part in making it.
-
-    Args:
-      workdir: The run's folder; a run that was not trained here (imported) passes.
-      split: The records; a split that is named by its fold, or 'train' or 'all', passes.
-    """
-    path = workdir / _FILE
-    made_by = {"test": ("train", "validation"), "validation": ("train",)}.get(split.name, ())
-    if not made_by or not path.is_file():
-        return
-    before = _read_splits(path)
-    if seen := _signals(split) & set().union(*(before[name] for name in made_by)):
-        raise ValueError(
-            f"{len(seen):,} of the {len(split):,} {split.name} records had a part in making the "
-            f"run in {workdir} (its {' or '.join(made_by)} records: "
-            f"{shortlist({record for record, _ in seen})}); choose others"
-        )
-
-
 def _signals(split: Split) -> set[tuple[str, str]]:
     return set(zip(split.table.record_id.tolist(), split.table.signal_hash.tolist(), strict=True))
 
 
-def _read_splits(path: Path) -> dict[str, set[tuple[str, str]]]:
+def read_splits(workdir: Path) -> dict[str, set[tuple[str, str]]] | None:
+    """Returns the (record, signal_hash) of each split of a run; None if it has no splits.csv."""
+    path = workdir / FILE
+    if not path.is_file():
+        return None
     splits: dict[str, set[tuple[str, str]]] = {name: set() for name in SPLITS}
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.reader(file)

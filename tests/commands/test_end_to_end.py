@@ -113,9 +113,9 @@ def test_predictions_carry_calibrated_scores_beside_those_of_the_network(
 
 
 def test_each_record_of_the_split_is_evaluated_once(trained: Path, config: ConfigDict) -> None:
-    evaluate(config, trained, split="fold_9")
+    evaluate(config, trained, split="validation")
     folds = [
-        load_predictions(trained / "evaluation" / f"{name}.npz") for name in ("fold_9", "test")
+        load_predictions(trained / "evaluation" / f"{name}.npz") for name in ("validation", "test")
     ]
     names = np.concatenate([fold.record_id for fold in folds])
     with (trained / "splits.csv").open() as file:

@@ -90,6 +90,7 @@ _CASES: dict[str, tuple[tuple, tuple]] = {
     "eval.windows": (("first", "random"), ("fixed", None)),
     "eval.thresholds": (("reference", "challenge", "fixed"), ("f1_grid", "best", None)),
     "eval.other_records": ((True,), _SWITCH),
+    "eval.seen_records": ((True,), _SWITCH),
     "eval.bootstrap_replicates": ((1,), (0, -1)),
     "parallel.mode": (("jit", "pmap"), ("mesh", None)),
     "parallel.batch_statistics": (("device",), ("local", None)),
