@@ -17,17 +17,19 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.evaluate import keep_temperatures, keep_thresholds, publish
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records
-from resunet_lc_jax.measures.thresholds import Thresholds
+from resunet_lc_jax.measures.thresholds import Thresholds, choose
 from resunet_lc_jax.predict import (
     Errors,
     ReadRecord,
+    by_given_rule,
     score_found,
     unreadable_folders,
     write_predictions,
 )
 from resunet_lc_jax.runs import kept_thresholds, settings
 from resunet_lc_jax.runs.about import about_run, about_together
-from resunet_lc_jax.runs.kept_thresholds import Checkpoint
+from resunet_lc_jax.runs.changes import named
+from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
 from resunet_lc_jax.runs.kind import (
     ENSEMBLE,
     FOLDS,
@@ -108,10 +110,14 @@ def evaluate_ensemble(
     splits = [split, "validation"] if ensemble.vote == "mean" else [split]
     (parts, *validation), notes, members, checkpoints, overlaps = _score(ensemble, configs, splits)
     together, rule = combine(parts, ensemble.vote), "of the runs, by vote"
+    changed = members[0]["changed"]
     for scored in validation:
         mean = combine(scored, "mean")
-        keep_temperatures(workdir, mean, step=None)
-        chosen = keep_thresholds(workdir, first.eval.thresholds, mean, *checkpoints)
+        if changed:  # what the ensemble itself decides with stays
+            chosen = choose(first.eval.thresholds, mean.labels, mean.scores)
+        else:
+            keep_temperatures(workdir, mean, step=None)
+            chosen = keep_thresholds(workdir, first.eval.thresholds, mean, *checkpoints)
         together, rule = together.decided(chosen), chosen.method
     models = ", ".join(dict.fromkeys(config.model.name for config in configs.values()))
     name = f"{ensemble.vote} of {len(ensemble.runs)} ({models})"
@@ -124,7 +130,7 @@ def evaluate_ensemble(
         together,
         first,
         workdir,
-        split=split,
+        split=named(split, changed),
         title=name,
         notes=notes,
         about=about_together(members, workdir, network=name, thresholds=rule),
@@ -237,7 +243,7 @@ def predict_ensemble(
     _check_folder(ensemble, workdir)
     expect(output, PREDICTION)
     found = find_records(source)
-    runs = [open_run(path, configs[path]) for path in ensemble.runs]
+    runs = [by_given_rule(open_run(path, configs[path])) for path in ensemble.runs]
     if not hosts.is_main():
         hosts.wait("predicted")
         return 0
@@ -247,6 +253,8 @@ def predict_ensemble(
         *(run.checkpoint for run in runs),
         otherwise=_mean_thresholds([at.values for at in own]),
     )
+    if "eval.thresholds" in runs[0].changed:
+        kept = Kept(runs[0].thresholds)
     notes = [note for run in runs for note in _of_member(run, ensemble.vote)]
     notes += [kept.remark] if kept.remark and ensemble.vote == "mean" else []
     say(*notes)

@@ -19,6 +19,7 @@ from resunet_lc_jax.measures.predictions import Predictions, save_predictions
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs import kept_thresholds
 from resunet_lc_jax.runs.about import about_run
+from resunet_lc_jax.runs.changes import named
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
 from resunet_lc_jax.runs.making import describe_records, describe_training
 from resunet_lc_jax.runs.open_run import OpenRun, open_run, score_split
@@ -103,8 +104,12 @@ def keep_thresholds(
 def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]:
     """Evaluates a run's best checkpoint on a split; see `publish` for what is written.
 
+    Where `config.eval.thresholds` is not the run's own, thresholds are chosen anew by it, and not
+    kept. What is made with other settings than the run's own goes beside its own report, as
+    'test-windows=first'.
+
     Args:
-      config: The run's config.
+      config: The run's config, perhaps with other settings.
       workdir: The run's folder.
       split: 'train', 'validation', 'test', 'all', or one fold as 'fold_3'.
 
@@ -114,7 +119,12 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
     Raises:
       ValueError: There is no such split, or its records had a part in making the run.
     """
-    return evaluate_run(open_run(workdir, config, split), split)
+    run = open_run(workdir, config, split)
+    if "eval.thresholds" in run.changed:
+        validation = run.score("validation")
+        chosen = thresholds.choose(config.eval.thresholds, validation.labels, validation.scores)
+        run = replace(run, kept=Kept(chosen))
+    return evaluate_run(run, split)
 
 
 def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
@@ -124,13 +134,13 @@ def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
         scored,
         run.config,
         run.workdir,
-        split=split,
+        split=named(split, run.changed),
         title=run.title,
         notes=run.notes,
         about=about_run(run, split),
         overlaps=[run.overlaps[split]],
     )
-    if split == "test" and run.records is not None and hosts.is_main():
+    if split == "test" and not run.changed and run.records is not None and hosts.is_main():
         records, training = describe_records(run.records), describe_training(run)
         card = build_card(measured, records=records, training=training)
         write_json(run.workdir / "evaluation" / "card.json", card)
@@ -159,7 +169,7 @@ def publish(
       predictions: With their decisions.
       config: Gives the bootstrap's replicates.
       workdir: Where to write to.
-      split: What they are of.
+      split: What they are of, and how what is written is called.
       title: What made them.
       about: The same for machines, see `about.about_run`.
       notes: What a reader must know of the records.
@@ -245,9 +255,10 @@ def evaluate_leads(
     seen = [asdict(one) for one in overlaps if one.note]
     result = {"notes": notes, "seen": seen, "leads": reports}
     if hosts.is_main():
-        path = workdir / "evaluation" / f"{split}_leads.json"
+        path = workdir / "evaluation" / f"{named(split, run.changed)}_leads.json"
         write_json(path, result)
-        kept_thresholds.keep_by_leads(workdir, chosen, run.checkpoint)
+        if not run.changed:
+            kept_thresholds.keep_by_leads(workdir, chosen, run.checkpoint)
         count = next(iter(reports.values()))["records"]
         say(f"{title}, {split}: {count:,} records")
         say(format_leads(reports), *notes, f"written: {path}")

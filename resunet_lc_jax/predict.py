@@ -4,6 +4,7 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,7 +16,9 @@ from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
+from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.about import about_run
+from resunet_lc_jax.runs.kept_thresholds import Kept
 from resunet_lc_jax.runs.kind import PREDICTION, expect
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from resunet_lc_jax.runs.prediction_folder import Journal, Scored, begun
@@ -81,7 +84,7 @@ def predict(
     """
     expect(output, PREDICTION)
     found = find_records(source)
-    run = open_run(workdir, config)
+    run = by_given_rule(open_run(workdir, config))
     if not hosts.is_main():
         hosts.wait("predicted")
         return 0
@@ -97,6 +100,21 @@ def predict(
             )
         )
         return write_predictions(decided, errors, found, output, temperatures=temperatures)
+
+
+def by_given_rule(run: OpenRun) -> OpenRun:
+    """Returns a run that decides at 0.5 if this command asks for it.
+
+    Raises:
+      ValueError: Thresholds by another rule are asked for, which needs validation records.
+    """
+    own, given = run.changed.get("eval.thresholds", ("", ""))
+    if given not in ("", "fixed"):
+        raise ValueError(
+            f"config.eval.thresholds is {given!r}: prediction has no records to choose thresholds "
+            f"on; leave it out for the run's own ({own!r}), or give 'fixed' for 0.5"
+        )
+    return replace(run, kept=Kept(Thresholds.fixed())) if given else run
 
 
 def decide(run: OpenRun, record: ReadRecord, scores: np.ndarray) -> np.ndarray:

@@ -18,8 +18,9 @@ def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
 
     Returns:
       run (its folder's name), network, width, checkpoint (a hash of its weights), step, split,
-      thresholds (the rule), windows, variant and leads of the signals, records (the fingerprint of
-      what was prepared), commit, version.
+      thresholds (the rule), windows, changed (the settings that are not the run's own: [its, this
+      one]), variant and leads of the signals, records (the fingerprint of what was prepared),
+      commit, version.
     """
     config = run.config
     source = provenance.data_source(run.records.folder) if run.records else {}
@@ -32,6 +33,7 @@ def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
         "split": split,
         "thresholds": run.thresholds.method,
         "windows": config.eval.windows,
+        "changed": {name: list(pair) for name, pair in run.changed.items()},
         "variant": config.data.variant,
         "leads": len(config.data.leads),
         "records": source.get("fingerprint"),

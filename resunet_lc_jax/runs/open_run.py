@@ -23,6 +23,7 @@ from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.models import Network
 from resunet_lc_jax.models.folding import fold
 from resunet_lc_jax.runs import kept_thresholds, provenance, settings
+from resunet_lc_jax.runs.changes import Changes, changes, remarks
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept, identify
 from resunet_lc_jax.runs.overlaps import Overlap, overlap
 from resunet_lc_jax.runs.screen import progress
@@ -79,9 +80,14 @@ class OpenRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of its numbers must know of the records and the thresholds."""
-        remarks = (self.kept.remark,) if self.kept.remark else ()
-        return (self.records.notes if self.records else ()) + remarks
+        """What a reader of its numbers must know of records, thresholds and other settings."""
+        kept = (self.kept.remark,) if self.kept.remark else ()
+        return (self.records.notes if self.records else ()) + kept + remarks(self.changed)
+
+    @cached_property
+    def changed(self) -> Changes:
+        """The settings of this command that are not its own."""
+        return changes(self.workdir, self.config)
 
     @cached_property
     def key(self) -> str:
