@@ -130,6 +130,7 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
 def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
     """Evaluates an open run, as `evaluate` does; of the test split it writes the model card."""
     scored = run.score(split)
+    anew = "eval.thresholds" in run.changed
     measured = publish(
         scored,
         run.config,
@@ -138,7 +139,7 @@ def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
         title=run.title,
         notes=run.notes,
         about=about_run(run, split),
-        overlaps=[run.overlaps[split]],
+        overlaps=run.tuned_overlaps(split) if anew else [run.overlaps[split]],
     )
     if split == "test" and not run.changed and run.records is not None and hosts.is_main():
         records, training = describe_records(run.records), describe_training(run)
