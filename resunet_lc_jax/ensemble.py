@@ -244,9 +244,6 @@ def predict_ensemble(
     expect(output, PREDICTION)
     found = find_records(source)
     runs = [by_given_rule(open_run(path, configs[path])) for path in ensemble.runs]
-    if not hosts.is_main():
-        hosts.wait("predicted")
-        return 0
     own = [run.thresholds for run in runs]
     kept = kept_thresholds.load(
         workdir,

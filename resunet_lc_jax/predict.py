@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -85,9 +87,6 @@ def predict(
     expect(output, PREDICTION)
     found = find_records(source)
     run = by_given_rule(open_run(workdir, config))
-    if not hosts.is_main():
-        hosts.wait("predicted")
-        return 0
     errors = unreadable_folders(found)
     say(*run.notes)
     temperatures = Temperatures.from_json(workdir / CALIBRATION, step=run.step)
@@ -138,7 +137,8 @@ def score_found(
 ) -> Iterator[tuple[ReadRecord, np.ndarray]]:
     """Yields the scores [26] that a run gives each record that can be read.
 
-    First those that were scored before a prediction was killed, then the others, in their order.
+    First those that were scored before a prediction was killed, then the others, in their order. Of
+    several processes each scores its share, and the first yields what all have scored.
 
     Args:
       run: The run.
@@ -148,21 +148,33 @@ def score_found(
       journal: Of the folder that they go to.
       strict: See `predict`.
     """
-    key, left = f"{run.key} {strict}", []
-    for record in found.records:
+    key, drawn = f"{run.key} {strict}", run.windowing.rule == "random"
+
+    def known(record: FoundRecord) -> Scored | None:
         # A window that is drawn goes by the record's place among all of them.
-        known = None if run.windowing.rule == "random" else journal.get(key, record)
-        if known is None:
-            left.append(record)
-        else:
-            yield ReadRecord(record, *known[:3]), known.scores
+        return None if drawn else journal.get(key, record)
+
+    def scored(records: Sequence[FoundRecord], unread: Errors) -> Iterator:
+        ahead = _prepared_ahead(records, unread, run.config.data.variant, strict)
+        for read, scores in progress(run.score_signals(ahead), title, len(records), unit="record"):
+            told = Scored(read.leads_missing, read.leads_derived, read.remarks, scores)
+            journal.add(key, read.found, told)
+            yield read, scores
+
+    hosts.agree("prediction", {"the number of records below --input": len(found.records)})
+    left = [record for record in found.records if known(record) is None]
     if before := len(found.records) - len(left):
         say(f"{before:,} records were scored before; the others follow")
-    signals = _prepared_ahead(left, errors, run.config.data.variant, strict)
-    for read, scores in progress(run.score_signals(signals), title, len(left), unit="record"):
-        found_in = read.leads_missing, read.leads_derived, read.remarks
-        journal.add(key, read.found, Scored(*found_in, scores))
-        yield read, scores
+    if jax.process_count() > 1 and not drawn:
+        deque(scored(left[jax.process_index() :: jax.process_count()], []), maxlen=0)
+        journal.share()
+        # What none could read, the first tries once more, and says why.
+        left = [record for record in left if known(record) is None]
+    if hosts.is_main():
+        for record in found.records:
+            if (noted := known(record)) is not None:
+                yield ReadRecord(record, *noted[:3]), noted.scores
+        yield from scored(left, errors)
 
 
 def write_predictions(
@@ -188,6 +200,9 @@ def write_predictions(
     """
     remarks: list[tuple[str, str]] = []
     lines: dict[str, Decided] = {}
+    if not hosts.is_main():
+        deque(decided, maxlen=0)  # this process's share
+        return hosts.of_main("predicted", None)
     for record, scores, decisions in decided:
         name = record.found.name
         try:
@@ -233,8 +248,7 @@ def write_predictions(
         + (f" (see {output / 'errors.csv'})" if errors or remarks else "")
         + f"; predictions in {output}"
     )
-    hosts.wait("predicted")
-    return 0 if lines else 1
+    return hosts.of_main("predicted", 0 if lines else 1)
 
 
 def _prepared_ahead(

@@ -111,6 +111,14 @@ def agree(place: str, facts: Mapping[str, Any]) -> None:
             )
 
 
+def of_main(place: str, value: Any) -> Any:
+    """Returns process 0's value, which JSON can hold, in every process; waits as `wait` does."""
+    wait(place)
+    if (others := channel.opened()) is None:
+        return value
+    return others.meet({"value": value})[0]["value"]
+
+
 def check_shared(path: Path) -> None:
     """Checks that every process sees a file that process 0 has written, as it is there.
 
@@ -119,8 +127,7 @@ def check_shared(path: Path) -> None:
     """
     if (others := channel.opened()) is None:
         return
-    written = path.read_text() if is_main() else None
-    written = others.meet({"written": written})[0]["written"]
+    written = of_main("a file", path.read_text() if is_main() else None)
     deadline = time.monotonic() + _SEEN_S
     while not path.is_file() or path.read_text() != written:
         if time.monotonic() > deadline:

@@ -4,18 +4,21 @@ import contextlib
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import jax
 import numpy as np
 
+from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.challenge_csv import output_name
 from resunet_lc_jax.runs.kind import PREDICTION, PREDICTION_TABLES, expect
 from tfds_physionet.files import lock, sweep, write_json
 from tfds_physionet.finding import FoundRecord
 
-_JOURNAL = "scores.partial.jsonl"
+_JOURNALS, _LOCK = "scores.partial*.jsonl", "lock"
 
 
 class Scored(NamedTuple):
@@ -37,23 +40,27 @@ class Scored(NamedTuple):
 class Journal:
     """The scores so far, a line each, from which a prediction that was killed goes on.
 
-    A context manager. Whatever a power loss leaves of it is only ever too little.
+    A context manager. Each of several processes writes one of its own, and reads all. Whatever a
+    power loss leaves of it is only ever too little.
     """
 
     def __init__(self, output: Path) -> None:
         """Reads what is there; lines that are not whole count as none."""
-        self._path = output / _JOURNAL
-        text = self._path.read_text() if self._path.is_file() else ""
+        self._output = output
+        number = jax.process_index()
+        path = output / (f"scores.partial.{number}.jsonl" if number else "scores.partial.jsonl")
         self._known: dict[tuple[str, ...], Scored] = {}
-        for line in text.splitlines():
+        self._read()
+        self._file = path.open("a", buffering=1)
+        self._file.write("\n")  # after a line that is not whole
+
+    def _read(self) -> None:
+        for line in _journal_lines(self._output):
             with contextlib.suppress(ValueError, TypeError):
                 key, missing, derived, remarks, scores = json.loads(line)
                 self._known[tuple(key)] = Scored(
                     tuple(missing), tuple(derived), tuple(remarks), np.array(scores, np.float32)
                 )
-        self._file = self._path.open("a", buffering=1)
-        if not text.endswith("\n"):
-            self._file.write("\n")
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -78,6 +85,17 @@ class Journal:
         # The shortest decimals of a float32's exact value in float64 give it back.
         self._file.write(json.dumps([key, *scored[:3], scored.scores.tolist()]) + "\n")
 
+    def share(self) -> None:
+        """Waits until every process has come here, and takes over what the others have noted."""
+        os.fsync(self._file.fileno())
+        hosts.wait("scored")
+        self._read()
+
+
+def _journal_lines(output: Path) -> Iterator[str]:
+    for path in sorted(output.glob(_JOURNALS)):
+        yield from path.read_text().splitlines()
+
 
 def _stamp(record: FoundRecord) -> str:
     """Changes with the header's place and content, as far as its size and time tell."""
@@ -93,7 +111,8 @@ def _stamp(record: FoundRecord) -> str:
 def begun(output: Path, about: dict[str, Any]) -> Iterator[Journal]:
     """Makes a folder a prediction's: what an earlier one left, which this one may not, goes first.
 
-    The mark says that it is not complete until the block has ended well.
+    The mark says that it is not complete until the block has ended well. Of several processes the
+    first does that, and all get a journal.
 
     Args:
       output: The folder.
@@ -101,10 +120,20 @@ def begun(output: Path, about: dict[str, Any]) -> Iterator[Journal]:
 
     Raises:
       BlockingIOError: Another process is predicting into it.
-      ValueError: It is of another kind.
+      ValueError: It is of another kind, or the processes do not share it.
     """
+    with _made(output, about) if hosts.is_main() else contextlib.nullcontext():
+        hosts.agree("the output's folder", {"--output": str(output.absolute())})
+        hosts.check_shared(output / _LOCK)
+        with Journal(output) as journal:
+            hosts.wait("journals")  # all have read what there was before one adds to it
+            yield journal
+
+
+@contextlib.contextmanager
+def _made(output: Path, about: dict[str, Any]) -> Iterator[None]:
     expect(output, PREDICTION)
-    with lock(output / "lock", wait=False):
+    with lock(output / _LOCK, wait=False):
         sweep(output)
         for path in _written(output):
             path.unlink(missing_ok=True)
@@ -116,10 +145,10 @@ def begun(output: Path, about: dict[str, Any]) -> Iterator[Journal]:
         for table in PREDICTION_TABLES:
             (output / table).unlink(missing_ok=True)
         write_json(output / PREDICTION.mark, {"complete": False, **about})
-        with Journal(output) as journal:
-            yield journal
+        yield
         write_json(output / PREDICTION.mark, {"complete": True, **about})
-        (output / _JOURNAL).unlink()
+        for path in output.glob(_JOURNALS):
+            path.unlink()
 
 
 def _written(output: Path) -> Iterator[Path]:
@@ -129,10 +158,9 @@ def _written(output: Path) -> Iterator[Path]:
         table = output / PREDICTION_TABLES[0]
         with table.open(newline="", encoding="utf-8", errors="replace") as file:
             names |= {row["record"] for row in csv.DictReader(file)}
-    if (output / _JOURNAL).is_file():
-        for line in (output / _JOURNAL).read_text().splitlines():
-            with contextlib.suppress(ValueError, TypeError, IndexError):
-                names.add(str(json.loads(line)[0][1]))
+    for line in _journal_lines(output):
+        with contextlib.suppress(ValueError, TypeError, IndexError):
+            names.add(str(json.loads(line)[0][1]))
     for name in names:
         if not Path(name).is_absolute() and ".." not in Path(name).parts:
             yield output / output_name(name)

@@ -1,5 +1,6 @@
 """Several processes of one run, over loopback."""
 
+import csv
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from challenge_files import write_record
 from host_ports import free_port
 from test_parallel import train_five_steps
 
@@ -18,6 +20,7 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.open_run import open_run
+from tfds_physionet.diagnoses import CLASS_NAMES
 
 
 def _together(commands: list[list[str]], **options: object) -> list[str]:
@@ -157,6 +160,52 @@ def test_two_processes_cross_validate_and_evaluate_an_ensemble_as_one_would(
     together = load_predictions(tmp_path / "ensemble" / "evaluation" / "test.npz")
     np.testing.assert_array_equal(together.record_id, alone.record_id)
     np.testing.assert_allclose(together.scores, alone.scores, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "runs"), [(2, ["one"]), (4, ["one"]), (2, ["one", "two"])])
+def test_several_processes_share_out_a_prediction_and_write_what_one_would(
+    count: int, runs: list[str], repository: Path, tmp_path: Path
+) -> None:
+    for number in range(9):
+        signal = np.random.default_rng(number).normal(0, 200, (12, 2500)).astype(np.int16)
+        write_record(tmp_path / "in", f"r{number}", signal)
+    (tmp_path / "in" / "r3.mat").write_bytes(b"no signal")
+    shutil.copytree(repository / "tests" / "old_runs", tmp_path / "runs")
+
+    def predict(output: str, *flags: list[str]) -> str:
+        folders = [str(tmp_path / "runs" / run) for run in runs]
+        command = [sys.executable, "main.py", "--mode=predict", f"--workdir={folders[0]}"]
+        if len(folders) > 1:
+            command[-1:] = [f"--runs={','.join(folders)}", f"--workdir={tmp_path / 'ensemble'}"]
+        command += [f"--input={tmp_path / 'in'}", f"--output={tmp_path / output}"]
+        options = {"cwd": repository, "env": os.environ | {"XLA_FLAGS": ""}}
+        return _together([[*command, *own] for own in flags], **options)[0]
+
+    alone = predict("alone", [])
+    port = f"--config.parallel.coordinator=localhost:{free_port()}"
+    numbers = [f"--config.parallel.process_id={number}" for number in range(count)]
+    together = predict(
+        "together",
+        *([port, f"--config.parallel.num_processes={count}", number] for number in numbers),
+    )
+    # The last of 9 is the first process's own again, for both counts.
+    assert f"/{9 // count + 1} [" in together and "/9 [" in alone
+    tables = []
+    for output in ("alone", "together"):
+        with (tmp_path / output / "predictions.csv").open(newline="") as file:
+            tables.append(list(csv.DictReader(file)))
+    assert [row["record"] for row in tables[0]] == [f"r{n}" for n in (0, 1, 2, 4, 5, 6, 7, 8)]
+    for ours, theirs in zip(*tables, strict=True):
+        for name, value in ours.items():
+            if name in CLASS_NAMES:
+                assert float(theirs[name]) == pytest.approx(float(value), abs=1e-6)
+            else:
+                assert theirs[name] == value
+    errors = [(tmp_path / o / "errors.csv").read_bytes() for o in ("alone", "together")]
+    assert errors[0] == errors[1] and b"r3" in errors[0]
+    names = [sorted(p.name for p in (tmp_path / o).iterdir()) for o in ("alone", "together")]
+    assert names[0] == names[1]
 
 
 @pytest.mark.slow
