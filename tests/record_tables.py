@@ -23,6 +23,7 @@ def make_table(**columns: np.ndarray) -> RecordTable:
         "file": np.full(COUNT, "nowhere"),
         "offset": np.arange(COUNT),
         "size": np.ones(COUNT, np.int64),
+        "landmarks": np.full(COUNT, ""),
         "age": np.full(COUNT, np.nan, np.float32),
         "sex": np.full(COUNT, "unknown"),
     }

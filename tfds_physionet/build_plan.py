@@ -19,6 +19,7 @@ from tfds_physionet.diagnoses import decode, encode
 from tfds_physionet.errors import RecordError, of_record, printable
 from tfds_physionet.finding import FoundRecord
 from tfds_physionet.folds import assign_folds, fold_report, group_records, join_folds
+from tfds_physionet.landmarks import join_same, read_landmarks
 from tfds_physionet.patients import (
     Person,
     identify_patients,
@@ -45,6 +46,7 @@ class PlannedRecord:
     signal_hash: str
     age: float
     sex: str
+    landmarks: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def make_plan(
     )
     # Only then, so that what is guessed of some records moves none of the others.
     patient_ids = join_in_turn(people, patient_ids, told)
-    groups = group_records(patient_ids, hashes)
+    signals = join_same(hashes, read_landmarks([sight.landmarks for _, sight in seen]))
+    groups = group_records(patient_ids, signals)
     folds = join_folds(folds, names, labels, databases, groups, num_folds=NUM_FOLDS)
     planned = [
         PlannedRecord(
@@ -153,6 +156,7 @@ def make_plan(
             signal_hash=sight.signal_hash,
             age=sight.age,
             sex=sight.sex,
+            landmarks=sight.landmarks,
         )
         for (record, sight), database, patient in zip(seen, databases, patient_ids, strict=True)
     ]

@@ -23,7 +23,7 @@ COLUMNS = (
     "bytes",
 )
 # Tables of earlier versions lack them.
-_LATER_COLUMNS = {"age": "nan", "sex": "unknown"}
+_LATER_COLUMNS = {"age": "nan", "sex": "unknown", "landmarks": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,7 @@ class RecordTable:
         size: [N] int64, its length in bytes.
         age: [N] float32 years, nan where unknown.
         sex: [N] 'male', 'female' or 'unknown'.
+        landmarks: [N] str of `landmarks.find_landmarks`; '' in builds of earlier versions.
     """
 
     record_id: np.ndarray
@@ -55,6 +56,7 @@ class RecordTable:
     size: np.ndarray
     age: np.ndarray
     sex: np.ndarray
+    landmarks: np.ndarray
 
     def take(self, rows: np.ndarray) -> "RecordTable":
         """Returns the given rows: indices or a mask [N]."""
@@ -77,7 +79,7 @@ def write_table(path: Path, folds: Sequence[Iterable[PlannedRecord]]) -> None:
                 writer.writerow(
                     [record.record_id, record.database, number, record.patient_id]
                     + [record.signal_hash, "|".join(record.diagnoses), *next(places)]
-                    + [record.age, record.sex]
+                    + [record.age, record.sex, record.landmarks]
                 )
 
 
@@ -123,4 +125,5 @@ def read_table(path: Path) -> RecordTable:
         size=np.array(columns["bytes"], dtype=np.int64),
         age=np.array(columns["age"], dtype=np.float32),
         sex=np.array(columns["sex"]),
+        landmarks=np.array(columns["landmarks"], dtype=object),
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 from tfds_physionet.diagnoses import decode, encode
 from tfds_physionet.errors import RecordError, of_record, printable
 from tfds_physionet.finding import Found, FoundRecord, find_records
+from tfds_physionet.landmarks import find_landmarks
 from tfds_physionet.patients import patient_folder
 from tfds_physionet.pool import Map
 from tfds_physionet.records import read_record
-from tfds_physionet.signals import signal_hash
+from tfds_physionet.signals import signal_hash, standard_leads
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Sight:
         unread_diagnoses: What it names that is neither a SNOMED CT code nor a known word.
         remarks: What a user should know though the record is used.
         segments: Names of the records beside it of which it is made up, if it is.
+        landmarks: Of its signal, see `landmarks.find_landmarks`.
     """
 
     database: str
@@ -38,6 +40,7 @@ class Sight:
     unread_diagnoses: tuple[str, ...]
     remarks: tuple[str, ...]
     segments: tuple[str, ...]
+    landmarks: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def _see(task: tuple[Path, Path, bool]) -> Sight | RecordError:
             unread_diagnoses=record.unread_diagnoses,
             remarks=record.remarks,
             segments=record.segments,
+            landmarks=find_landmarks(standard_leads(record), record.sampling_rate),
         )
     except Exception as error:
         return of_record(path, error)

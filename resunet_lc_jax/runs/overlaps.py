@@ -10,6 +10,7 @@ from resunet_lc_jax.data.selection import Selection, Split
 from resunet_lc_jax.runs.kind import member_runs
 from resunet_lc_jax.runs.seen import OF_SPLIT, Seen, read_seen, served
 from resunet_lc_jax.runs.splits import read_splits
+from tfds_physionet.landmarks import read_landmarks, same_signals
 from tfds_physionet.wording import shortlist
 
 # What records may have served that are measured as this split all the same: its name says it.
@@ -26,6 +27,7 @@ class Overlap:
       split: What the records are called.
       records: How many there are.
       seen: How many of them had a part.
+      near: How many of these at another gain, rate or cut, or with their leads in another order.
       served: How many served what.
       unknown: Whether the run was trained on unknown records.
       names: Of some that had a part.
@@ -35,6 +37,7 @@ class Overlap:
     split: str
     records: int
     seen: int = 0
+    near: int = 0
     served: Mapping[str, int] = field(default_factory=dict)
     unknown: bool = False
     names: str = ""
@@ -47,6 +50,8 @@ class Overlap:
             parts.append(
                 f"{self.seen:,} of the {self.records:,} {self.split} records had a part in making "
                 f"{self.run} ({', '.join(self.served)})"
+                + f", {self.near:,} at another gain, rate, cut or order of leads"
+                * bool(self.near)
             )
         if self.unknown:
             parts.append(f"{self.run} was trained on unknown records")
@@ -85,6 +90,12 @@ def overlap(seen: Seen, split: Split, run: str) -> Overlap:
       run: What the run is called.
     """
     parts = [seen.served.get(digest, frozenset()) for digest in split.table.signal_hash.tolist()]
+    new = [row for row, of in enumerate(parts) if not of]
+    hashes, landmarks = list(seen.landmarks), list(seen.landmarks.values())
+    asked = read_landmarks(split.table.landmarks[new].tolist())
+    near = same_signals(read_landmarks(landmarks), asked)
+    for number, known in near.items():
+        parts[new[number]] = seen.served[hashes[known]]
     names = [name for name, of in zip(split.table.record_id.tolist(), parts, strict=True) if of]
     counts = Counter(part for of in parts for part in of)
     return Overlap(
@@ -92,6 +103,7 @@ def overlap(seen: Seen, split: Split, run: str) -> Overlap:
         split=split.name,
         records=len(split),
         seen=len(names),
+        near=len(near),
         served=dict(sorted(counts.items())),
         unknown=seen.unknown,
         names=shortlist(set(names)),

@@ -14,6 +14,7 @@ from resunet_lc_jax.runs.kind import IMPORTED, started_from
 from resunet_lc_jax.runs.splits import FILE as SPLITS_FILE
 from resunet_lc_jax.runs.splits import read_splits
 from tfds_physionet.files import replacing
+from tfds_physionet.landmarks import read_landmarks
 
 _FILE = "seen.csv"
 _UNKNOWN = "unknown"  # in place of a hash: of records that nobody noted
@@ -27,10 +28,12 @@ class Seen:
     Attributes:
       served: What each served, by the hash of its signal: 'train', 'validation' (the best epoch),
         'thresholds', and 'start' where it had a part in making what the run was started from.
+      landmarks: Of each signal by its hash, '' where unknown; see `tfds_physionet.landmarks`.
       unknown: Whether there are others that nobody noted.
     """
 
     served: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    landmarks: Mapping[str, str] = field(default_factory=dict)
     unknown: bool = False
 
     def over(self, other: "Seen") -> "Seen":
@@ -38,18 +41,23 @@ class Seen:
         whole = dict(self.served)
         for digest, parts in other.served.items():
             whole[digest] = whole.get(digest, frozenset()) | parts
-        return Seen(whole, self.unknown or other.unknown)
+        return Seen(whole, {**self.landmarks, **other.landmarks}, self.unknown or other.unknown)
 
 
 def threshold_records(validation: Split) -> Seen:
     """Returns a split that chooses thresholds, as something seen."""
-    return Seen(dict.fromkeys(validation.table.signal_hash.tolist(), frozenset({"thresholds"})))
+    return _signals(validation, "thresholds")
 
 
 def served(selection: Selection, split: str) -> Seen:
     """Returns what a run sees of the records that train it, or validate it."""
-    hashes = selection.split(split).table.signal_hash.tolist()
-    return Seen(dict.fromkeys(hashes, frozenset(OF_SPLIT[split])))
+    return _signals(selection.split(split), *OF_SPLIT[split])
+
+
+def _signals(split: Split, *parts: str) -> Seen:
+    hashes = split.table.signal_hash.tolist()
+    landmarks = dict(zip(hashes, split.table.landmarks.tolist(), strict=True))
+    return Seen(dict.fromkeys(hashes, frozenset(parts)), landmarks)
 
 
 def seen_at_start(workdir: Path, init_from: str | None) -> Seen:
@@ -67,11 +75,11 @@ def seen_at_start(workdir: Path, init_from: str | None) -> Seen:
         return start
     before = read_seen(Path(init_from).expanduser())
     served = dict.fromkeys(before.served, frozenset({"start"}))
-    return start.over(Seen(served, before.unknown))
+    return start.over(Seen(served, before.landmarks, before.unknown))
 
 
 def keep_seen(workdir: Path, start: Seen, selection: Selection) -> None:
-    """Writes a run's seen.csv (hash, served) at its first start; later ones leave it.
+    """Writes a run's seen.csv (hash, served, landmarks) at its first start; later ones leave it.
 
     Args:
       workdir: The run's folder.
@@ -85,9 +93,10 @@ def keep_seen(workdir: Path, start: Seen, selection: Selection) -> None:
         start = start.over(served(selection, name))
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["hash", "served"])
-        rows.writerows([[_UNKNOWN, "start"]] * start.unknown)
-        rows.writerows([digest, "|".join(sorted(of))] for digest, of in start.served.items())
+        rows.writerow(["hash", "served", "landmarks"])
+        rows.writerows([[_UNKNOWN, "start", ""]] * start.unknown)
+        for digest, parts in start.served.items():
+            rows.writerow([digest, "|".join(sorted(parts)), start.landmarks.get(digest, "")])
 
 
 def read_seen(run: Path) -> Seen:
@@ -117,10 +126,11 @@ def _read(path: Path) -> Seen:
         rows = list(csv.DictReader(file))
     try:
         served = {row["hash"]: frozenset(row["served"].split("|")) for row in rows}
-    except (KeyError, AttributeError) as error:
+        landmarks = {row["hash"]: row["landmarks"] for row in rows}
+        read_landmarks(list(landmarks.values()))
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged: it has no columns hash and served; without it the run's "
-            "splits.csv says what it has seen"
+            f"{path} is damaged ({error!r}); without it the run's splits.csv says what it has seen"
         ) from error
     unknown = served.pop(_UNKNOWN, None) is not None
-    return Seen(served, unknown)
+    return Seen(served, landmarks, unknown)

@@ -12,6 +12,8 @@ from resunet_lc_jax.data.selection import Selection
 from resunet_lc_jax.runs.overlaps import Overlap, check_start, overlap, titled
 from resunet_lc_jax.runs.seen import keep_seen, read_seen, seen_at_start
 from resunet_lc_jax.runs.splits import keep_splits
+from tfds_physionet.landmarks import find_landmarks
+from tfds_physionet.simulate import simulate_record
 
 
 def _begin(run: Path, selection: Selection, init_from: str | None = None) -> Path:
@@ -118,6 +120,20 @@ def test_weights_without_a_word_on_their_records_are_unknown_for_good(
         found = _overlap(where, choose(), "fold_1")
         assert found.unknown and found.seen == 20
     assert titled("a", [found]) == "a (seen records) (trained on unknown records)"
+
+
+def test_a_signal_is_known_at_another_gain_and_cut(tmp_path: Path) -> None:
+    signals = [simulate_record(3, number).signal for number in range(200)]
+    landmarks = np.array([find_landmarks(signal, 500.0) for signal in signals], object)
+    run = _begin(tmp_path, choose(make_table(landmarks=landmarks)))
+    hashes = np.array([f"other {number}" for number in range(200)])
+    others = [find_landmarks(signal[:, 2000:] // 3, 500.0) for signal in signals]
+    changed = make_table(signal_hash=hashes, landmarks=np.array(others, object))
+    assert _overlap(run, choose(changed), "test").seen == 0
+    found = _overlap(run, choose(changed), "fold_1")
+    assert found.seen == found.near == 20 and found.served == {"train": 20}
+    assert "(train), 20 at another gain, rate, cut or order of leads" in found.note
+    assert _refused(run, choose(changed), "fold_1")
 
 
 def test_a_damaged_list_is_no_empty_one(tmp_path: Path) -> None:
