@@ -17,6 +17,10 @@ from tfds_physionet.stratification import stratify
 _MOST_SMALL_SOURCES = 50
 
 
+PATIENTS_UNKNOWN = "patients unknown"
+"""How the note begins that says so."""
+
+
 def group_records(patient_ids: Sequence[str], signal_hashes: Sequence[str]) -> list[str]:
     """Names the group of each record: the records that must stay in one fold.
 
@@ -234,7 +238,7 @@ def report_notes(report: Mapping) -> list[str]:
     if unknown:
         guessed = ", ".join(name for name in unknown if name in IN_TURN)
         notes.append(
-            f"patients unknown of {sum(unknown.values()):,} of {report['records']:,} records "
+            f"{PATIENTS_UNKNOWN} of {sum(unknown.values()):,} of {report['records']:,} records "
             f"({', '.join(unknown)}): each counts as its own patient"
             + (f", of {guessed} consecutive records of equal age and sex as one" * bool(guessed))
         )

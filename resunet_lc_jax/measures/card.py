@@ -10,7 +10,7 @@ from typing import Any
 from resunet_lc_jax.measures.intervals import FEWEST
 from resunet_lc_jax.measures.measured import SHARES
 from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
-from resunet_lc_jax.measures.report import GROUPS, cell
+from resunet_lc_jax.measures.report import GROUPS, cell, counted
 
 _OF_CALIBRATION = ("brier", "debiased_error", "slope", "intercept")
 _MOST_REASONS = 12
@@ -102,8 +102,8 @@ def format_card(card: Mapping[str, Any]) -> str:
         "## Training (12, 21, 22)",
         _training(card["training"]),
         "## Performance (23)",
-        f"On the {about['split']} split: {performance['records']:,} records, "
-        f"{performance['patients']:,} patients. In brackets: 95 % intervals over patients.",
+        f"On the {about['split']} split: {counted(performance, card['records']['notes'])}. "
+        "In brackets: 95 % intervals over patients.",
         _table(
             ["metric", "all"],
             [[k, cell(performance[k], performance["intervals"][k])] for k in MACRO_METRICS],

@@ -17,6 +17,7 @@ from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
 from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.selective import risk_coverage
 from tfds_physionet.diagnoses import CLASS_NAMES
+from tfds_physionet.folds import PATIENTS_UNKNOWN
 
 GROUPS = {"databases": "database", "sexes": "sex", "ages": "age"}
 _GROUP_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
@@ -76,6 +77,13 @@ def build_report(
     }
 
 
+def counted(report: Mapping[str, Any], notes: Sequence[str]) -> str:
+    """Returns how many records a report is of, and of how many patients where these are known."""
+    unknown = any(note.startswith(PATIENTS_UNKNOWN) for note in notes)
+    of = f"({PATIENTS_UNKNOWN})" if unknown else f"of {report['patients']:,} patients"
+    return f"{report['records']:,} records {of}"
+
+
 def format_report(report: Mapping[str, Any], *, title: str) -> str:
     """Lays out a report of `build_report` as tables for the screen.
 
@@ -84,7 +92,7 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
       title: of the first line, such as 'resunet_lc, test'.
     """
     lines = [
-        f"{title}: {report['records']:,} records of {report['patients']:,} patients",
+        f"{title}: {counted(report, report.get('notes', ()))}",
         f"  {'':18} {'value':>7}   95 % interval over patients",
     ]
     for key in MACRO_METRICS:

@@ -11,6 +11,7 @@ from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.report import build_report, format_report
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import write_json
+from tfds_physionet.folds import report_notes
 
 
 def _predictions(count=400):
@@ -97,6 +98,12 @@ def test_the_precision_recall_curve_has_the_reported_area(report):
         assert curve["recall"][-1] == 1 and np.all(np.diff(curve["score"]) < 0)
         steps = np.diff(curve["recall"], prepend=0)
         assert steps @ curve["precision"] == pytest.approx(report["auprc_classes"][k], abs=1e-9)
+
+
+def test_patients_are_counted_only_where_they_are_known(report):
+    notes = report_notes({"records": 400, "patients_unknown": {"georgia": 400}})
+    text = format_report({**report, "notes": notes}, title="resunet_lc, test")
+    assert text.startswith("resunet_lc, test: 400 records (patients unknown)\n")
 
 
 def test_the_screen_shows_every_metric_class_and_database(report):
