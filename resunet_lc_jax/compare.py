@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,16 +101,18 @@ def compare(
     both = zip(entrants, scored, strict=True)
     runs_records = {e.path: s.predictions.record_id for e, s in both if e.folds is not None}
     told = overlaps_of(runs_records, split, allowed=seen_records)
-    shown = titled(split, told)
-    names = _names(groups)
+    shown, called = titled(split, told), _short([entrant.path for entrant in entrants])
+    names = _names(groups, called)
     members, models, sources = iter(scored), {}, {}
     for name, (_, of) in zip(names, groups, strict=True):
         models[name] = [next(members) for _ in of]
-        sources[name] = "+".join(str(one.path) for one in of)
+        sources[name] = "+".join(called[one.path] for one in of)
     if replicates is None:
         replicates, said = _replicates(entrants, split)
         notes += said
     notes += _remarks(models) + [f"Note: {note}." for note in notes_on(told)]
+    for path, short in called.items():
+        notes = [note.replace(str(path), short) for note in notes]
     lines = compare_models(
         {name: [one.predictions for one in of] for name, of in models.items()},
         sources,
@@ -244,20 +246,23 @@ def _check_runs(runs: Sequence[Entrant], scored: dict[Path, _Scored], split: str
         check_same_records(one, two, str(runs[0].path), str(other.path))
 
 
-def _names(groups: Sequence[tuple[str, Sequence[Entrant]]]) -> list[str]:
+def _short(paths: Sequence[Path]) -> dict[Path, str]:
+    """The end of each path, as long as tells them apart: tables are shown to others."""
+    count = 1
+    while len({path.parts[-count:] for path in paths}) < len(set(paths)):
+        count += 1
+    return {path: "/".join(path.parts[-count:]) for path in paths}
+
+
+def _names(
+    groups: Sequence[tuple[str, Sequence[Entrant]]], called: Mapping[Path, str]
+) -> list[str]:
     """The given names, else the models'; their folders are added where two are the same."""
     plain = [name or _model(of) for name, of in groups]
-    names = plain
-    for called in (lambda path: path.name, str):
-        if len(set(names)) == len(names):
-            break
-        names = [
-            f"{model} ({'+'.join(called(one.path) for one in of)})"
-            if plain.count(model) > 1
-            else model
-            for model, (_, of) in zip(plain, groups, strict=True)
-        ]
-    return names
+    return [
+        f"{model} ({'+'.join(called[one.path] for one in of)})" if plain.count(model) > 1 else model
+        for model, (_, of) in zip(plain, groups, strict=True)
+    ]
 
 
 def _model(members: Sequence[Entrant]) -> str:

@@ -1,6 +1,7 @@
 """Writes a trained network as StableHLO, to be run without this package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from resunet_lc_jax.runs.screen import say
 from tfds_physionet.files import replacing
 
 PLATFORMS = ("cpu", "cuda")
+_CALLED = "jax_hlo_source_file_canonicalization_regex"  # what goes from the names of source files
 
 
 def export(config: ConfigDict, workdir: Path, output: Path) -> None:
@@ -70,4 +72,16 @@ def stablehlo(model: Network, variables: dict[str, Any], *, length: int) -> byte
     shapes = jax_export.symbolic_args_specs(
         (jnp.zeros((1, leads, length)), jnp.zeros((1, leads))), ("b, ...", "b, ...")
     )
-    return bytes(jax_export.export(jax.jit(scores), platforms=PLATFORMS)(*shapes).serialize())
+    with _without_folders():
+        return bytes(jax_export.export(jax.jit(scores), platforms=PLATFORMS)(*shapes).serialize())
+
+
+@contextmanager
+def _without_folders() -> Iterator[None]:
+    """Lets JAX name source files without their folders, which tell who exported where."""
+    before = getattr(jax.config, _CALLED)
+    jax.config.update(_CALLED, ".*/")
+    try:
+        yield
+    finally:
+        jax.config.update(_CALLED, before)

@@ -182,7 +182,9 @@ def _by_lists(table: RecordTable, rules: SplitRules, notes: list[str]) -> dict[s
                 f"{text} ({shortlist(missing)}); does the list belong to these records?"
             )
         if missing:
-            notes.append(f"{text} ({shortlist(missing)})")
+            notes.append(
+                f"{Path(lists[name]).name}{text.removeprefix(lists[name])} ({shortlist(missing)})"
+            )
     if "validation" not in rows:
         rows["validation"] = rows["train"] & np.isin(table.fold, rules.folds["validation"])
         rows["train"] &= ~rows["validation"]

@@ -39,7 +39,7 @@ def _predictions(skill):
 def make_run(tmp_path):
     def make(folder, predictions, *, model="resunet_lc", test_folds=(10,), split="test"):
         workdir = tmp_path / folder
-        workdir.mkdir()
+        workdir.mkdir(parents=True)
         config = {"model": {"name": model}, "data": {"test_folds": test_folds}}
         (workdir / "config.json").write_text(json.dumps(config))
         save_predictions(workdir / "evaluation" / f"{split}.npz", predictions)
@@ -197,6 +197,18 @@ def test_a_folder_of_challenge_files_is_compared_with_its_own_decisions(make_run
     text = compare([make_run("a", good), tmp_path / "entry"], tmp_path / "out", replicates=20)
     assert "as the file has them: entry" in text
     assert "Scores of resunet_lc and entry are the very same." in text
+
+
+def test_what_is_written_names_runs_and_tables_by_the_end_of_their_paths(make_run, tmp_path):
+    skills = {"one/run": 0.3, "two/run": 0.28, "three": 0.2}
+    runs = {name: make_run(name, _predictions(skill)) for name, skill in skills.items()}
+    table = _table(tmp_path / "torch.csv", _predictions(0.1), rows=slice(9), extra=["other"])
+    text = compare([*runs.values(), table], tmp_path / "out", replicates=10)
+    assert "one/run" in text and "torch.csv has 1 records more" in text
+    files = [path for path in (tmp_path / "out").iterdir() if path.suffix != ".png"]
+    assert len(files) == 3
+    for path in files:
+        assert str(tmp_path) not in path.read_text()
 
 
 def test_seeds_are_grouped_under_one_name(make_run, tmp_path):

@@ -1,10 +1,13 @@
 """The exported network gives what the network gives, without this package's code."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import resunet_lc_jax
 from configs import quickstart
 from resunet_lc_jax.export import export, stablehlo
 from resunet_lc_jax.learning.state import init_variables
@@ -30,6 +33,8 @@ def test_exported_file_holds_the_weights_once_and_a_program_for_each_platform():
     content = stablehlo(model, variables, length=256)
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves(variables["params"]))
     assert weights < len(content) < 1.1 * weights
+    for folder in (Path(resunet_lc_jax.__file__).parents[1], Path(jax.__file__).parents[1]):
+        assert str(folder).encode() not in content
     exported = jax.export.deserialize(bytearray(content))
     assert exported.platforms == ("cpu", "cuda")
     program = jax.jit(exported.call).lower(jnp.zeros((1, 12, 256)), jnp.ones((1, 12))).compile()

@@ -185,6 +185,15 @@ def test_what_is_evaluated_says_whose_the_thresholds_are(config: ConfigDict, run
     assert "there is no thresholds.json" in note
 
 
+def test_a_report_holds_no_path_of_this_machine(whole: Path, simulated_records: Path) -> None:
+    files = [path for path in (whole / "evaluation").rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for path in files:
+        content = path.read_bytes()
+        for folder in (whole.parent, simulated_records.parent):
+            assert str(folder).encode() not in content, path
+
+
 def test_the_thresholds_of_each_lead_set_are_kept(config: ConfigDict, run: Path) -> None:
     before = open_run(run, config)
     report = evaluate_leads(config, run, split="test", sizes=[12, 2])
