@@ -3,6 +3,7 @@
 import csv
 import re
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from resunet_lc_jax.runs.open_run import OpenRun
 from tfds_physionet.diagnoses import CLASS_NAMES
 
 _KNOBS = ("model", "data", "train", "loss", "augment", "eval")  # sections of a config
+_FOLDERS = re.compile(r"(^|=)[/~].*/")  # of an absolute path, or of a flag's
 _CHANGING = re.compile(r"'[^']*'|\d[\d.,]*")  # what differs between reasons of one kind
 
 
@@ -93,7 +95,16 @@ def describe_training(run: OpenRun) -> dict[str, Any]:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"]))
     return {
         "parameters": parameters,
-        "config": {name: config[name] for name in _KNOBS} | {"seed": config["seed"]},
-        "starts": starts,
+        "config": without_folders({name: config[name] for name in (*_KNOBS, "seed")}),
+        "starts": without_folders(starts),
         "hours": hours,
     }
+
+
+def without_folders(value: Any) -> Any:
+    """Returns the value with names alone for absolute paths, which tell who trained where."""
+    if isinstance(value, str):
+        return _FOLDERS.sub(r"\1", value)
+    if isinstance(value, Mapping):
+        return {key: without_folders(of_key) for key, of_key in value.items()}
+    return [without_folders(one) for one in value] if isinstance(value, list | tuple) else value

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from configs import default
 from resunet_lc_jax.data.sources import open_records
 from resunet_lc_jax.runs import settings
-from resunet_lc_jax.runs.making import describe_records
+from resunet_lc_jax.runs.making import describe_records, without_folders
 
 
 def _config(records: Path, data_dir: Path) -> ConfigDict:
@@ -40,3 +40,16 @@ def test_the_flow_of_records_counts_each_exclusion_by_its_reason(tmp_path: Path)
     assert splits["train"]["age"] == {"quartiles": [60.0, 60.0, 60.0], "unknown": 0}
     labels = opened.selection.split("test").table.labels
     assert splits["test"]["classes"]["AF"]["positives"] == labels[:, 0].sum()
+
+
+def test_what_a_card_tells_of_the_training_names_no_folder() -> None:
+    told = {
+        "data": {"records": "/home/anna/my records", "leads": ("I", "II"), "variant": "500hz"},
+        "starts": [{"command": ["main.py", "--config=configs/a.py", "--workdir=~/runs/one"]}],
+        "seed": 3,
+    }
+    assert without_folders(told) == {
+        "data": {"records": "my records", "leads": ["I", "II"], "variant": "500hz"},
+        "starts": [{"command": ["main.py", "--config=configs/a.py", "--workdir=one"]}],
+        "seed": 3,
+    }
