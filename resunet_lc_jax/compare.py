@@ -25,7 +25,7 @@ from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.kind import describe, read_mark
 from resunet_lc_jax.runs.overlaps import notes_on, overlaps_of, titled
 from tfds_physionet.files import replacing
-from tfds_physionet.wording import shortlist
+from tfds_physionet.wording import path_ends, shortlist
 
 _REPLICATES = 1000
 _AT_HALF = "at 0.5"
@@ -101,7 +101,7 @@ def compare(
     both = zip(entrants, scored, strict=True)
     runs_records = {e.path: s.predictions.record_id for e, s in both if e.folds is not None}
     told = overlaps_of(runs_records, split, allowed=seen_records)
-    shown, called = titled(split, told), _short([entrant.path for entrant in entrants])
+    shown, called = titled(split, told), path_ends([entrant.path for entrant in entrants])
     names = _names(groups, called)
     members, models, sources = iter(scored), {}, {}
     for name, (_, of) in zip(names, groups, strict=True):
@@ -244,14 +244,6 @@ def _check_runs(runs: Sequence[Entrant], scored: dict[Path, _Scored], split: str
             )
         one, two = scored[runs[0].path].predictions, scored[other.path].predictions
         check_same_records(one, two, str(runs[0].path), str(other.path))
-
-
-def _short(paths: Sequence[Path]) -> dict[Path, str]:
-    """The end of each path, as long as tells them apart: tables are shown to others."""
-    count = 1
-    while len({path.parts[-count:] for path in paths}) < len(set(paths)):
-        count += 1
-    return {path: "/".join(path.parts[-count:]) for path in paths}
 
 
 def _names(
