@@ -28,8 +28,6 @@ from resunet_lc_jax.runs.screen import say
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import replacing, write_json
 
-_LEADS_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
-
 
 def validate(records: Records, score_batch: ScoreBatch, windowing: Windowing) -> dict[str, float]:
     """Measures a network under training on the validation records, one window each.
@@ -262,18 +260,6 @@ def evaluate_leads(
             kept_thresholds.keep_by_leads(workdir, chosen, run.checkpoint)
         count = next(iter(reports.values()))["records"]
         say(f"{title}, {split}: {count:,} records")
-        say(format_leads(reports), *notes, f"written: {path}")
+        say(report.format_parts(reports, "leads"), *notes, f"written: {path}")
     hosts.wait("leads")
     return result
-
-
-def format_leads(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """Lays out reports by lead set as a table: macro metrics with their 95 % intervals."""
-    lines = [f"  {'leads':>5}" + "".join(f"{key:>23}" for key in _LEADS_COLUMNS)]
-    for size, entry in reports.items():
-        cells = []
-        for key in _LEADS_COLUMNS:
-            low, high = entry["intervals"][key]
-            cells.append(f"{entry[key]:.3f} ({low:.3f}-{high:.3f})")
-        lines.append(f"  {size:>5}" + "".join(f"{cell:>23}" for cell in cells))
-    return "\n".join(lines)

@@ -7,6 +7,7 @@ use regression or machine learning methods", BMJ 2024;385:e078378. Numbers in br
 from collections.abc import Mapping
 from typing import Any
 
+from resunet_lc_jax.measures.comparison_tables import markdown
 from resunet_lc_jax.measures.intervals import FEWEST
 from resunet_lc_jax.measures.measured import SHARES
 from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
@@ -104,7 +105,7 @@ def format_card(card: Mapping[str, Any]) -> str:
         "## Performance (23)",
         f"On the {about['split']} split: {counted(performance, card['records']['notes'])}. "
         "In brackets: 95 % intervals over patients.",
-        _table(
+        markdown(
             ["metric", "all"],
             [[k, cell(performance[k], performance["intervals"][k])] for k in MACRO_METRICS],
         ),
@@ -116,7 +117,7 @@ def format_card(card: Mapping[str, Any]) -> str:
         "## Thresholds (15)",
         f"Chosen by the rule {about['thresholds']} on the validation records; a class is decided "
         "for where its score is at least its threshold.",
-        _table(
+        markdown(
             ["class", "threshold"],
             [[n, cell(e["threshold"])] for n, e in performance["classes"].items()],
         ),
@@ -132,11 +133,6 @@ def format_card(card: Mapping[str, Any]) -> str:
 
 def _list(values: Mapping[str, Any]) -> str:
     return "\n".join(f"- {key}: {value}" for key, value in values.items())
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _flow(records: Mapping[str, Any]) -> list[str]:
@@ -159,7 +155,7 @@ def _flow(records: Mapping[str, Any]) -> list[str]:
             + [", ".join(f"{n:,} {of}" for of, n in split[key].items()) for key in _COUNTED]
         )
     head = ["split", "records", "patients", "age: median (quartiles)", *_COUNTED]
-    return ["\n".join(lines), _table(head, rows)]
+    return ["\n".join(lines), markdown(head, rows)]
 
 
 _COUNTED = ("sexes", "databases")
@@ -171,7 +167,7 @@ def _prevalence(splits: Mapping[str, Any]) -> str:
     for name in names:
         of = [split["classes"][name] for split in splits.values()]
         rows.append([name, *(f"{e['positives']:,} ({100 * e['prevalence']:.1f} %)" for e in of)])
-    return _table(["class", *splits], rows)
+    return markdown(["class", *splits], rows)
 
 
 def _training(training: Mapping[str, Any]) -> str:
@@ -196,7 +192,7 @@ def _of_classes(classes: Mapping[str, Any], keys: tuple[str, ...]) -> str:
         starred = f"{name}\\*" if entry["few_positives"] else name
         cells = [cell(entry[key], entry["intervals"][key]) for key in keys]
         rows.append([starred, f"{entry['positives']:,}", *cells])
-    return _table(["class", "positives", *keys], rows)
+    return markdown(["class", "positives", *keys], rows)
 
 
 def _groups(performance: Mapping[str, Any]) -> list[str]:
@@ -208,7 +204,7 @@ def _groups(performance: Mapping[str, Any]) -> list[str]:
                 + [cell(entry[key], entry["intervals"][key]) for key in MACRO_METRICS]
                 for name, entry in performance[kind].items()
             ]
-            parts += [f"### By {heading}", _table([heading, "records", *MACRO_METRICS], rows)]
+            parts += [f"### By {heading}", markdown([heading, "records", *MACRO_METRICS], rows)]
     return parts
 
 
@@ -224,4 +220,4 @@ def _of_calibration(classes: Mapping[str, Any]) -> str:
         ]
         rows.append([name, *cells])
     head = ["class", *_OF_CALIBRATION, "temperature", "debiased_error after it"]
-    return _table(head, rows)
+    return markdown(head, rows)

@@ -7,8 +7,7 @@ import numpy as np
 from resunet_lc_jax.measures import calibration
 from resunet_lc_jax.measures.calibration import Reliability, Temperatures
 from resunet_lc_jax.measures.intervals import wilson
-from resunet_lc_jax.measures.measured import SHARES, Measured
-from resunet_lc_jax.measures.metrics import CLASS_METRICS
+from resunet_lc_jax.measures.measured import Measured
 from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.ranking import rank
 from tfds_physionet.diagnoses import CLASS_NAMES
@@ -47,23 +46,17 @@ def describe_classes(
         if after is not None and temperatures is not None:
             of_calibration["temperature"] = float(temperatures.values[k])
             of_calibration["after"] = after[k]
-        classes[name] = {
+        own = measured.of_class(k, shares=True)
+        classes[name] = own | {
             "positives": int(label.sum()),
             "prevalence": float(label.mean()),
-            "few_positives": bool(measured.few[k]),
             **_thresholds(predictions.thresholds[..., k]),
             "true_positives": int((label & decided).sum()),
             "false_positives": int((~label & decided).sum()),
             "false_negatives": int((label & ~decided).sum()),
             "true_negatives": int((~label & ~decided).sum()),
-            **{key: float(measured.shares[key][k]) for key in SHARES},
             **at,
-            **{key: measured.scores[f"{key}_classes"][k] for key in CLASS_METRICS},
-            "intervals": {
-                key: [float(measured.low[key][k]), float(measured.high[key][k])]
-                for key in (*CLASS_METRICS, *SHARES)
-            }
-            | at_intervals,
+            "intervals": own["intervals"] | at_intervals,
             "calibration": of_calibration,
             "precision_recall": _precision_recall(label, scores[:, k]),
         }

@@ -25,13 +25,17 @@ def _rows(lines: Sequence[ComparedModel], indent: str) -> list[list[str]]:
     return rows
 
 
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; all columns but the first are of numbers."""
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def format_markdown(
     lines: Sequence[ComparedModel], *, split: str, records: int, notes: Sequence[str]
 ) -> str:
     """The table in Markdown, with notes on how to read it."""
-    rows = [["model", *COLUMNS.values()], ["---", *("---:" for _ in COLUMNS)]]
-    rows += _rows(lines, "↳ ")
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = markdown(["model", *COLUMNS.values()], _rows(lines, "↳ "))
     text = "".join(f"\n\n{note}" for note in notes)
     return f"{table}\n\n{records:,} records, {split}. {caption(lines)}{text}\n"
 

@@ -60,15 +60,7 @@ def _measure_group(part: Predictions, replicates: int) -> dict[str, Any]:
         **{key: found.scores[key] for key in MACRO_METRICS},
         "intervals": {key: [of.low, of.high] for key, of in found.macro.items()},
         "classes": {
-            name: {
-                "positives": int(positives[k]),
-                "few_positives": bool(found.few[k]),
-                **{key: found.scores[f"{key}_classes"][k] for key in CLASS_METRICS},
-                "intervals": {
-                    key: [float(found.low[key][k]), float(found.high[key][k])]
-                    for key in CLASS_METRICS
-                },
-            }
+            name: {"positives": int(positives[k]), **found.of_class(k)}
             for k, name in enumerate(CLASS_NAMES)
         },
     }

@@ -41,6 +41,14 @@ class Measured:
     few: np.ndarray
     replicates: dict[str, np.ndarray]
 
+    def of_class(self, k: int, *, shares: bool = False) -> dict[str, Any]:
+        """few_positives, `metrics.CLASS_METRICS` and if asked for `SHARES`; intervals of these."""
+        values = {key: self.scores[f"{key}_classes"][k] for key in metrics.CLASS_METRICS}
+        if shares:
+            values |= {key: float(of[k]) for key, of in self.shares.items()}
+        bounds = {key: [float(self.low[key][k]), float(self.high[key][k])] for key in values}
+        return {"few_positives": bool(self.few[k]), **values, "intervals": bounds}
+
 
 def measure(
     labels: np.ndarray,

@@ -20,7 +20,7 @@ from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.folds import PATIENTS_UNKNOWN
 
 GROUPS = {"databases": "database", "sexes": "sex", "ages": "age"}
-_GROUP_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
+_PART_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")
 
 
 def build_report(
@@ -131,18 +131,23 @@ def _threshold(entry: Mapping[str, Any]) -> str:
 
 
 def _group_tables(report: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for kind, heading in GROUPS.items():
-        if kind not in report:
-            continue
-        header = "".join(f"{key:>20}" for key in _GROUP_COLUMNS)
-        lines += ["", f"  {heading:16}{'records':>8}{header}"]
-        for name, entry in report[kind].items():
-            cells = "".join(
-                f"{cell(entry[key], entry['intervals'][key]):>20}" for key in _GROUP_COLUMNS
-            )
-            lines.append(f"  {name[:16]:16}{entry['records']:8,}{cells}")
-    return lines
+    kinds = [(kind, heading) for kind, heading in GROUPS.items() if kind in report]
+    return [f"\n{format_parts(report[kind], heading)}" for kind, heading in kinds]
+
+
+def format_parts(entries: Mapping[str, Mapping[str, Any]], heading: str) -> str:
+    """Lays out macro metrics with their intervals, a line an entry.
+
+    Args:
+      entries: reports, or parts of one, by name.
+      heading: what the names are of.
+    """
+    header = "".join(f"{key:>20}" for key in _PART_COLUMNS)
+    lines = [f"  {heading:16}{'records':>8}{header}"]
+    for name, entry in entries.items():
+        cells = (cell(entry[key], entry["intervals"][key]) for key in _PART_COLUMNS)
+        lines.append(f"  {name[:16]:16}{entry['records']:8,}" + "".join(f"{c:>20}" for c in cells))
+    return "\n".join(lines)
 
 
 def cell(value: float, bounds: Sequence[float] = (), *, digits: int = 3) -> str:
