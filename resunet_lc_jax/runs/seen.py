@@ -26,8 +26,8 @@ class Seen:
     """The records that had a part in making a run.
 
     Attributes:
-      served: What each served, by the hash of its signal: 'train', 'validation' (the best epoch),
-        'thresholds', and 'start' where it had a part in making what the run was started from.
+      served: What each served, by the hash of its signal: 'train', 'start' where it trained what
+        the run was started from, 'validation' (the best epoch) and 'thresholds' of either.
       landmarks: Of each signal by its hash, '' where unknown; see `tfds_physionet.landmarks`.
       unknown: Whether there are others that nobody noted.
     """
@@ -74,7 +74,11 @@ def seen_at_start(workdir: Path, init_from: str | None) -> Seen:
     if init_from is None:
         return start
     before = read_seen(Path(init_from).expanduser())
-    served = dict.fromkeys(before.served, frozenset({"start"}))
+    # What tuned it may tune again; what trained it is no more to choose by.
+    served = {
+        digest: frozenset("start" if part == "train" else part for part in parts)
+        for digest, parts in before.served.items()
+    }
     return start.over(Seen(served, before.landmarks, before.unknown))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -148,7 +149,8 @@ def test_fine_tuning_keeps_a_head_of_either_name_and_draws_one_of_other_classes_
 
 def test_the_published_shift_of_odd_leads_is_switched_by_the_config() -> None:
     knobs = {"model.name": "res2d_maxpool", "data.leads": ("I", "II", "V2")}
-    signal, present = np.random.default_rng(0).standard_normal((1, 3, 128)), np.ones((1, 3))
+    signal = jnp.asarray(np.random.default_rng(0).standard_normal((1, 3, 128)))
+    present = jnp.ones((1, 3))
     variables = initial_variables(_config(**knobs), build_model(_config(**knobs)))
     plain, shifted = (
         build_model(_config(**knobs, **{"model.odd_lead_shift": shift})).apply(

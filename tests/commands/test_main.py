@@ -108,7 +108,11 @@ def test_files_that_are_not_there_are_told_before_records_are_prepared(
         ("raise RuntimeError", 2, "RuntimeError (--traceback"),
         ("1 +", 2, "SyntaxError: invalid syntax (mine.py, line 2)"),
         ("import nowhere", 2, "No module named 'nowhere'"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGINT)", 130, "SIGINT: stopped"),
+        (
+            "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)",
+            130,
+            "SIGINT: stopped",
+        ),
     ],
 )
 def test_what_a_config_of_ones_own_does_wrong_is_one_line(

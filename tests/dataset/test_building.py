@@ -1,7 +1,6 @@
 """Builds are shared, found again, taken up where they were killed, and leave nothing behind."""
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from builds import build, content
-from challenge_files import obey_permissions, write_challenge, write_record
+from challenge_files import obeying_permissions, write_challenge, write_record
 
 from tfds_physionet.building import PreparedDataset
 from tfds_physionet.records_table import read_table
@@ -89,10 +88,9 @@ def test_a_finished_build_is_found_in_a_folder_that_cannot_be_written_to(tmp_pat
     command = [sys.executable, "-m", "tfds_physionet.prepare", f"--data_dir={data}"]
     for folder, status in ((records, 0), (write_challenge(tmp_path / "others", 11), 2)):
         done = subprocess.run(
-            [*command, f"--records={folder}"],
+            obeying_permissions([*command, f"--records={folder}"]),
             capture_output=True,
             text=True,
-            preexec_fn=obey_permissions,
             check=False,
         )
         assert done.returncode == status, done.stderr
@@ -162,18 +160,14 @@ def test_an_empty_folder_of_the_users_stays_when_a_build_fails(tmp_path: Path) -
     assert data.is_dir() and not list(data.iterdir()) and not (tmp_path / "none").exists()
 
 
-def _limit_file_size() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
-
 def test_a_disk_without_room_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     records, data = write_challenge(tmp_path / "records", 10), tmp_path / "data"
     command = [sys.executable, "-m", "tfds_physionet.prepare", f"--records={records}"]
+    command += [f"--data_dir={data}", "--workers=1"]
     done = subprocess.run(
-        [*command, f"--data_dir={data}", "--workers=1"],
+        ["sh", "-c", 'ulimit -f 20 && exec "$@"', "sh", *command],
         capture_output=True,
         text=True,
-        preexec_fn=_limit_file_size,
         check=False,
     )
     last = done.stderr.strip().splitlines()[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from challenge_files import obey_permissions, write_challenge, write_record
+from challenge_files import obeying_permissions, write_challenge, write_record
 
 from tfds_physionet.building import prepare_dataset
 from tfds_physionet.databases import database_of, without_patient_folders
@@ -95,10 +95,9 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     locked.chmod(0)
     command = [sys.executable, "-m", "tfds_physionet.prepare", f"--records={records}"]
     done = subprocess.run(
-        [*command, f"--data_dir={tmp_path / 'data'}", "--workers=1"],
+        obeying_permissions([*command, f"--data_dir={tmp_path / 'data'}", "--workers=1"]),
         capture_output=True,
         text=True,
-        preexec_fn=obey_permissions,
         check=False,
     )
     locked.chmod(0o755)
