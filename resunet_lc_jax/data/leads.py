@@ -16,11 +16,8 @@ LEAD_SETS: dict[int, tuple[str, ...]] = {
 }
 
 
-def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
-    """Returns which of these leads a record with the leads of a set alone has: bool [L].
-
-    Those of the set, and those that can be derived from them, as they are in every record that is
-    read: of leads I and II all six limb leads.
+def set_mask(size: int, leads: Sequence[str]) -> np.ndarray:
+    """Returns which of these leads belong to a set: bool [L].
 
     Args:
       size: 12, 6, 4, 3 or 2.
@@ -36,8 +33,18 @@ def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
             f"the set of {size} leads needs {', '.join(sorted(missing))}, which config.data.leads "
             "leaves out"
         )
-    given = LEAD_SETS[size]
-    return np.array([lead in given or derivation(lead, given) is not None for lead in leads])
+    return np.isin(leads, LEAD_SETS[size])
+
+
+def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
+    """Returns which of these leads a record with the leads of a set alone has: bool [L].
+
+    Those of the set, and those that can be derived from them, as they are in every record that is
+    read: of leads I and II all six limb leads. The arguments are those of `set_mask`.
+    """
+    given = LEAD_SETS[size] if size in LEAD_SETS else ()
+    derived = [derivation(lead, given) is not None for lead in leads]
+    return set_mask(size, leads) | np.array(derived)
 
 
 def standard_rows(leads: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from resunet_lc_jax.data.leads import lead_mask
+from resunet_lc_jax.data.leads import set_mask
 from resunet_lc_jax.learning import augmentations, losses, optim, steps
 from resunet_lc_jax.models import Outputs
 from tfds_physionet.diagnoses import ANNOTATED, DATABASES
@@ -160,7 +160,7 @@ def create_augment(
 ) -> steps.Augment | None:
     """The random changes of training examples in their order, or None where all are off."""
     shift = round(settings.time_shift_s * sampling_rate)
-    sets = np.array([lead_mask(size, leads) for size in settings.lead_sets])
+    sets = np.array([set_mask(size, leads) for size in settings.lead_sets])
     wander = partial(
         augmentations.baseline_wander, amplitude=settings.wander, sampling_rate=sampling_rate
     )

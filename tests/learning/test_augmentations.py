@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from batches import random_batch
 
-from resunet_lc_jax.data.leads import LEAD_SETS, lead_mask
+from resunet_lc_jax.data.leads import LEAD_SETS, set_mask
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import augmentations, steps
 from tfds_physionet.signals import STANDARD_LEADS
 
-_SETS = np.array([lead_mask(size, STANDARD_LEADS) for size in LEAD_SETS])
+_SETS = np.array([set_mask(size, STANDARD_LEADS) for size in LEAD_SETS])
 CHANGES = {
     "time_shift": partial(augmentations.time_shift, samples=20),
     "amplitude_scaling": partial(augmentations.amplitude_scaling, spread=0.3),
@@ -116,10 +116,10 @@ def test_random_lead_sets_are_those_of_the_challenge() -> None:
     batch["signal"][:, 3] = 1.0
     after = _change("random_lead_set", batch)
     sizes = after["lead_present"].sum(axis=1)
-    # Of two limb leads come the others, as in records that are read: of 2 leads 6, of 3 or 4 seven.
-    assert set(sizes) == {12, 7, 6}
-    for present in after["lead_present"]:
-        assert (present == _SETS).all(axis=1).any()
+    assert set(sizes) == {12, 6, 4, 3, 2}
+    for size, present in zip(sizes, after["lead_present"], strict=True):
+        names = [lead for lead, there in zip(STANDARD_LEADS, present, strict=True) if there]
+        assert set(names) == set(LEAD_SETS[int(size)])
     np.testing.assert_array_equal((after["signal"] != 0).any(axis=2), after["lead_present"])
 
 
