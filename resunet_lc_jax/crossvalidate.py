@@ -16,6 +16,7 @@ from resunet_lc_jax.evaluate import publish
 from resunet_lc_jax.measures.calibration import differently_calibrated
 from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
+from resunet_lc_jax.measures.report import on_patients
 from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.about import about_together
 from resunet_lc_jax.runs.config import load_config
@@ -69,6 +70,7 @@ def _crossvalidate(
 ) -> int:
     parts: dict[int, Predictions] = {}
     members: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
     runs = {fold: (workdir / f"fold_{fold:02d}", _of_fold(config, fold)) for fold in folds}
     left = {fold: its for fold, (run, its) in runs.items() if not _finished(run, its)}
     records = None
@@ -88,9 +90,11 @@ def _crossvalidate(
         elif status := train(its_config, run, records):
             return status
         parts[fold] = load_predictions(run / "evaluation" / "test.npz")
-        report = run / "evaluation" / "test.json"
-        members.append(json.loads(report.read_text()).get("about", {}))
-        overlaps += overlaps_told(report) or []
+        path = run / "evaluation" / "test.json"
+        report = json.loads(path.read_text())
+        members.append(report.get("about", {}))
+        notes |= dict.fromkeys(on_patients(report.get("notes", ())))
+        overlaps += overlaps_told(path) or []
     title = f"{config.model.name}, {len(parts)} folds"
     summary = summarise(parts)
     publish(
@@ -99,7 +103,7 @@ def _crossvalidate(
         workdir,
         split="test",
         title=title,
-        notes=mixed_scales(summary),
+        notes=[*mixed_scales(summary), *notes],
         about=about_together(members, workdir, network=title),
         overlaps=overlaps,
     )

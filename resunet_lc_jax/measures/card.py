@@ -11,7 +11,7 @@ from resunet_lc_jax.measures.comparison_tables import markdown
 from resunet_lc_jax.measures.intervals import FEWEST
 from resunet_lc_jax.measures.measured import SHARES
 from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
-from resunet_lc_jax.measures.report import GROUPS, cell, counted
+from resunet_lc_jax.measures.report import GROUPS, cell, counted, on_patients
 
 _OF_CALIBRATION = ("brier", "debiased_error", "slope", "intercept")
 _MOST_REASONS = 12
@@ -146,11 +146,11 @@ def _flow(records: Mapping[str, Any]) -> list[str]:
         f"- used: {records['used']:,}, of them {records['without_split']:,} in no split",
         *(f"- remark on {n:,}: {text}" for text, n in records["remarks"].items()),
     ]
-    rows = []
+    rows, unknown = [], on_patients(records["notes"])
     for name, split in records["splits"].items():
         low, middle, high = split["age"]["quartiles"]
         rows.append(
-            [name, f"{split['records']:,}", f"{split['patients']:,}"]
+            [name, f"{split['records']:,}", "unknown" if unknown else f"{split['patients']:,}"]
             + [f"{cell(middle, digits=0)} ({cell(low, digits=0)} to {cell(high, digits=0)})"]
             + [", ".join(f"{n:,} {of}" for of, n in split[key].items()) for key in _COUNTED]
         )

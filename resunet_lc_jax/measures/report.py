@@ -77,10 +77,14 @@ def build_report(
     }
 
 
+def on_patients(notes: Sequence[str]) -> list[str]:
+    """Returns the notes that tell whose patients are unknown."""
+    return [note for note in notes if note.startswith(PATIENTS_UNKNOWN)]
+
+
 def counted(report: Mapping[str, Any], notes: Sequence[str]) -> str:
     """Returns how many records a report is of, and of how many patients where these are known."""
-    unknown = any(note.startswith(PATIENTS_UNKNOWN) for note in notes)
-    of = f"({PATIENTS_UNKNOWN})" if unknown else f"of {report['patients']:,} patients"
+    of = f"({PATIENTS_UNKNOWN})" if on_patients(notes) else f"of {report['patients']:,} patients"
     return f"{report['records']:,} records {of}"
 
 

@@ -92,6 +92,7 @@ def test_a_card_holds_the_numbers_of_its_report(card, tmp_path):
         "used: 400, of them 10 in no",
     ):
         assert said in text
+    assert re.search(r"^\| train \| [\d,]+ \| unknown \|", text, re.MULTILINE)
     low, high = card["performance"]["intervals"]["auprc"]
     assert f"| auprc | {card['performance']['auprc']:.3f} ({low:.3f}-{high:.3f}) |" in text
     assert (
