@@ -7,6 +7,7 @@ tests/devices/test_on_eight_devices.py starts; all others run on one device, as 
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 # Before anything imports jax. (The programs are compiled as for users: at
@@ -22,6 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled_")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+# A shell lets its background jobs ignore Ctrl-C, and with them whatever the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 from typing import TYPE_CHECKING
