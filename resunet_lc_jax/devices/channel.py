@@ -108,8 +108,13 @@ class Channel:
             status, line = first["status"], line if first["line"] == line else _of_another(first)
         return status, line
 
-    def leave(self, status: int) -> None:
-        """Exits at once, process 0 last, since the others would not survive its store."""
+    def leave(self, status: int, line: str | None = None) -> None:
+        """Exits at once, process 0 last, since the others would not survive its store.
+
+        Args:
+          status: The exit status.
+          line: Said as the last thing, since the work goes on until the exit, and its bar with it.
+        """
         try:
             if self.process:
                 self._client.key_value_set(f"{_LEFT}{self.process}", "")
@@ -122,6 +127,8 @@ class Channel:
                     time.sleep(0.05)
                 time.sleep(0.2)
         finally:
+            if line is not None:
+                _say(line, after_bar=self.process == 0)
             _exit(status)
 
     def _listen(self) -> None:
@@ -129,8 +136,7 @@ class Channel:
             end = self._first_end()
             if end is None or not self._ending.acquire(blocking=False):
                 continue
-            _say(_of_another(end), after_bar=self.process == 0)
-            self.leave(end["status"])
+            self.leave(end["status"], _of_another(end))
 
     def _first_end(self) -> dict[str, Any] | None:
         try:

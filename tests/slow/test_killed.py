@@ -87,7 +87,9 @@ def _latest(workdir: Path) -> TrainState:
 def test_a_run_killed_at_twenty_random_moments_ends_as_the_run_that_was_not(
     repository: Path, tmp_path: Path
 ) -> None:
-    whole, killed, log = tmp_path / "whole", tmp_path / "killed", tmp_path / "log"
+    # Reports name a run's folder.
+    whole, killed = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
+    log = tmp_path / "log"
     _finish(_command(tmp_path / "data", whole), repository, log)
     moments = random.Random(7)
     kills = list(Counter(_KILLS).elements())
