@@ -149,3 +149,20 @@ def test_records_that_are_chosen_in_another_way_are_not_cross_validated(
     config.data.leave_out = ("simulated_a",)
     with pytest.raises(ValueError, match="unset config.data.leave_out"):
         crossvalidate(config, tmp_path / "run", [1, 2])
+
+
+def test_folds_of_other_records_are_not_added(config: ConfigDict, tmp_path: Path) -> None:
+    mark = tmp_path / "crossvalidation.json"
+    mark.write_text(json.dumps({"data": {"fingerprint": "0123abcd"}}))
+    with pytest.raises(ValueError, match="begun with the records with fingerprint 0123abcd"):
+        crossvalidate(config, tmp_path, [2, 10])
+    assert not (tmp_path / "fold_02").exists()
+    assert json.loads(mark.read_text()) == {"data": {"fingerprint": "0123abcd"}}
+
+
+def test_folds_that_were_dealt_otherwise_are_not_added(config: ConfigDict, tmp_path: Path) -> None:
+    (tmp_path / "crossvalidation.json").write_text("{}")
+    (tmp_path / "folds.csv").write_text("record,signal_hash,fold\nSA00001,abc,3\n")
+    with pytest.raises(ValueError, match="folds.csv: .* records were in other folds"):
+        crossvalidate(config, tmp_path, [2, 10])
+    assert not (tmp_path / "fold_02").exists()
