@@ -49,7 +49,7 @@ class Journal:
         self._output = output
         number = jax.process_index()
         path = output / (f"scores.partial.{number}.jsonl" if number else "scores.partial.jsonl")
-        self._known: dict[tuple[str, ...], Scored] = {}
+        self._known: dict[tuple[str, str], tuple[str, Scored]] = {}  # by key and name: as it lay
         self._read()
         self._file = path.open("a", buffering=1)
         self._file.write("\n")  # after a line that is not whole
@@ -57,10 +57,11 @@ class Journal:
     def _read(self) -> None:
         for line in _journal_lines(self._output):
             with contextlib.suppress(ValueError, TypeError):
-                key, missing, derived, remarks, scores = json.loads(line)
-                self._known[tuple(key)] = Scored(
+                (by, name, stamp), missing, derived, remarks, scores = json.loads(line)
+                scored = Scored(
                     tuple(missing), tuple(derived), tuple(remarks), np.array(scores, np.float32)
                 )
+                self._known[by, name] = stamp, scored
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -77,7 +78,8 @@ class Journal:
           by: What scores it, see `OpenRun.key`.
           record: The record.
         """
-        return self._known.get((by, record.name, _stamp(record)))
+        stamp, scored = self._known.get((by, record.name), ("", None))
+        return scored if scored and stamp == _stamp(record) else None
 
     def add(self, by: str, record: FoundRecord, scored: Scored) -> None:
         """Notes what became of a record."""
