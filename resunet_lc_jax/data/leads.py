@@ -42,9 +42,8 @@ def lead_mask(size: int, leads: Sequence[str]) -> np.ndarray:
     Those of the set, and those that can be derived from them, as they are in every record that is
     read: of leads I and II all six limb leads. The arguments are those of `set_mask`.
     """
-    given = LEAD_SETS[size] if size in LEAD_SETS else ()
-    derived = [derivation(lead, given) is not None for lead in leads]
-    return set_mask(size, leads) | np.array(derived)
+    given = set_mask(size, leads)
+    return given | np.array([derivation(lead, LEAD_SETS[size]) is not None for lead in leads])
 
 
 def standard_rows(leads: Sequence[str]) -> np.ndarray:
