@@ -27,7 +27,7 @@ from resunet_lc_jax.runs.seen import seen_at_start
 from resunet_lc_jax.runs.workdir import configure_jax, hold
 from resunet_lc_jax.train import train
 from tfds_physionet.build_plan import NUM_FOLDS
-from tfds_physionet.files import replacing, write_json
+from tfds_physionet.files import read_values, replacing, write_json
 from tfds_physionet.records_table import RecordTable
 from tfds_physionet.wording import shortlist
 
@@ -137,10 +137,7 @@ def _begin(workdir: Path) -> dict[str, Any]:
     if hosts.is_main() and not path.is_file():
         write_json(path, {})
     hosts.wait("marked")
-    try:
-        content = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); put it back or take it away") from error
+    content = read_values(path, remedy="put it back or take it away")
     return {"data": content["data"]} if "data" in content else {}
 
 

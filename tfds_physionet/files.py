@@ -123,6 +123,28 @@ def write_json(path: str | Path, value: Any) -> None:
         beside.write_text(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
+def read_values(
+    path: Path, *, what: str = "values by name", remedy: str = "put it back"
+) -> dict[str, Any]:
+    """Reads a JSON file that holds an object.
+
+    Args:
+        path: The file.
+        what: What the object holds, for the message.
+        remedy: What to do about a damaged one.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; {remedy}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it holds no {what}; {remedy}")
+    return content
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(of_key) for key, of_key in value.items()}

@@ -1,6 +1,5 @@
 """A run's config: checked, stored as config.json, and read again by later versions."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from resunet_lc_jax.runs.combinations import faults
 from resunet_lc_jax.runs.flat import flatten
 from resunet_lc_jax.runs.kind import RUN, expect
 from resunet_lc_jax.runs.knobs import KNOBS
-from tfds_physionet.files import write_json
+from tfds_physionet.files import read_values, write_json
 
 NO_RECORDS = """no records were given. Either train on the Challenge's own:
   python -m tfds_physionet.prepare --download --data_dir=DIR     fetches them (about 6 GB), then
@@ -90,12 +89,7 @@ def load_config(
     if not path.is_file():
         _check_complete(workdir)
         raise FileNotFoundError(f"{workdir} holds no run: there is no {_FILE} in it")
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(stored, dict):
-        raise ValueError(f"{path} is damaged: it holds no knobs")
+    stored = read_values(path, what="knobs")
     values, notes = _translated(flatten(stored), path)
     config = default.copy_and_resolve_references()
     for name in values.keys() - set(_OF_ONE_START):

@@ -1,7 +1,6 @@
 """thresholds.json in a folder: what decides, and the checkpoint that it was chosen for."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 
 from resunet_lc_jax.data.leads import LEAD_SETS, lead_mask
 from resunet_lc_jax.measures.thresholds import Thresholds
-from tfds_physionet.files import write_json
+from tfds_physionet.files import read_values, write_json
 
 FILE = "thresholds.json"
 _CHECKPOINT, _LEADS = "checkpoint", "leads"
+_REMEDY = "put it back or take it away"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def load(workdir: Path, *checkpoints: Checkpoint, otherwise: Thresholds | None =
         there = content.get(_CHECKPOINT)
         return Kept(chosen, by_leads, "" if there == here else _remark(there, here))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); put it back or take it away") from error
+        raise ValueError(f"{path} is damaged: {error}; {_REMEDY}") from error
 
 
 def _remark(there: Any, here: Any) -> str:
@@ -136,10 +136,6 @@ def _steps(listed: Any) -> str:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); put it back or take it away") from error
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path} is damaged: it holds no values by name; put it back")
+    if not (content := read_values(path, remedy=_REMEDY)):
+        raise ValueError(f"{path} is damaged: it holds no values by name; {_REMEDY}")
     return content

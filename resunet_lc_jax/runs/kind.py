@@ -1,9 +1,10 @@
 """What a folder is: a run, an ensemble of runs, a cross-validation or a prediction."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tfds_physionet.files import read_values
 
 MARK = "ensemble.json"
 """In an ensemble's folder: name, vote, runs, and under data the folds of its first run."""
@@ -85,7 +86,7 @@ def read_mark(workdir: Path) -> dict[str, Any] | None:
     """
     for path, key in ((workdir / MARK, None), (workdir / "config.json", "ensemble")):
         if path.is_file():
-            content = _read(path)
+            content = read_values(path)
             found = content.get(key) if key else content
             if found is not None:
                 return dict(found)
@@ -103,7 +104,7 @@ def describe(workdir: Path) -> tuple[str, dict[str, Any]]:
     mark = read_mark(workdir)
     if mark is None and not config.is_file():
         raise FileNotFoundError(f"{workdir} holds no run: there is no config.json in it")
-    stored = _read(config) if mark is None or "data" not in mark else mark
+    stored = read_values(config) if mark is None or "data" not in mark else mark
     try:
         name = mark["name"] if mark else stored["model"]["name"]
         return str(name), {key: stored.get("data", {}).get(key) for key in FOLDS}
@@ -135,14 +136,4 @@ def started_from(workdir: Path) -> str | None:
       ValueError: The file is damaged.
     """
     config = workdir / "config.json"
-    return _read(config).get("init_from") if config.is_file() else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: it holds no values by name")
-    return content
+    return read_values(config).get("init_from") if config.is_file() else None
