@@ -57,7 +57,7 @@ def _build(records: Path, data_dir: Path, workers: int) -> tuple[float, float]:
 
 
 def _build_here(connection: Connection, records: Path, data_dir: Path, workers: int) -> None:
-    from tfds_physionet.building import prepare_dataset
+    from tfds_physionet.building.build import prepare_dataset
 
     start = time.perf_counter()
     prepare_dataset(records, data_dir, workers=workers, progress=False)

@@ -29,8 +29,8 @@ import numpy as np
 import scipy.io
 import soundfile
 
-from tfds_physionet.records import RecordError, read_record
-from tfds_physionet.signals import STANDARD_LEADS, prepare
+from tfds_physionet.reading.records import RecordError, read_record
+from tfds_physionet.reading.signals import STANDARD_LEADS, prepare
 
 _SECONDS, _BYTES = 10, 1 << 30
 _LENGTH = 240

@@ -50,7 +50,7 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
     from resunet_lc_jax.runs.open_run import OpenRun
     from resunet_lc_jax.runs.prediction_folder import begun
-    from tfds_physionet.finding import find_records
+    from tfds_physionet.reading.finding import find_records
 
     config = default.get_config()
     config.model.width, config.eval.batch_size, config.eval.windows = width, BATCH, "first"

@@ -24,7 +24,7 @@ from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.config import load_config
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import replacing
-from tfds_physionet.records import MISSING
+from tfds_physionet.reading.records import MISSING
 
 
 def main(argv: Sequence[str] | None = None) -> None:

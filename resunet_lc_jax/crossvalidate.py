@@ -26,9 +26,9 @@ from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.seen import seen_at_start
 from resunet_lc_jax.runs.workdir import configure_jax, hold
 from resunet_lc_jax.train import train
-from tfds_physionet.build_plan import NUM_FOLDS
+from tfds_physionet.building.build_plan import NUM_FOLDS
+from tfds_physionet.building.records_table import RecordTable
 from tfds_physionet.files import read_values, replacing, write_json
-from tfds_physionet.records_table import RecordTable
 from tfds_physionet.wording import shortlist
 
 

@@ -45,7 +45,7 @@ from resunet_lc_jax.runs.prediction_folder import begun
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.errors import RecordError
 from tfds_physionet.files import write_json
-from tfds_physionet.finding import find_records
+from tfds_physionet.reading.finding import find_records
 
 VOTES = ("mean", "majority")
 

@@ -28,11 +28,11 @@ from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.errors import of_record, printable
 from tfds_physionet.files import replacing
-from tfds_physionet.finding import Found, FoundRecord, find_records
-from tfds_physionet.headers import parse_header
 from tfds_physionet.pool import map_ahead, num_cores
-from tfds_physionet.records import RecordError, read_record
-from tfds_physionet.signals import PreparedSignal, prepare
+from tfds_physionet.reading.finding import Found, FoundRecord, find_records
+from tfds_physionet.reading.headers import parse_header
+from tfds_physionet.reading.records import RecordError, read_record
+from tfds_physionet.reading.signals import PreparedSignal, prepare
 
 CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
 Told = TypeVar("Told")

@@ -13,12 +13,12 @@ import numpy as np
 
 from resunet_lc_jax.measures import metrics
 from resunet_lc_jax.measures.challenge_csv import output_name, read_challenge_csv
-from tfds_physionet.annotations import read_annotations
 from tfds_physionet.diagnoses import DIAGNOSES, encode
 from tfds_physionet.errors import RecordError, printable, read_file
 from tfds_physionet.files import replacing
-from tfds_physionet.finding import find_records
-from tfds_physionet.header_text import LARGEST_HEADER, sort_lines, split_lines
+from tfds_physionet.reading.annotations import read_annotations
+from tfds_physionet.reading.finding import find_records
+from tfds_physionet.reading.header_text import LARGEST_HEADER, sort_lines, split_lines
 from tfds_physionet.wording import shortlist
 
 _CLASS_OF_CODE = {code: k for k, diagnosis in enumerate(DIAGNOSES) for code in diagnosis.codes}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfds_physionet.records import MISSING
+from tfds_physionet.reading.records import MISSING
 
 
 def random_batch(seed: int, *, size: int, leads: int = 12, length: int = 128) -> dict:

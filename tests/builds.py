@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from tfds_physionet.building import PreparedDataset, prepare_dataset
+from tfds_physionet.building.build import PreparedDataset, prepare_dataset
 
 
 def build(records: Path, data: Path, **options: object) -> PreparedDataset:

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.io
 
 from tfds_physionet.diagnoses import DIAGNOSES
-from tfds_physionet.finding import find_records
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.reading.finding import find_records
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 
 def write_record(

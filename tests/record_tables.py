@@ -5,7 +5,7 @@ import numpy as np
 from configs import default
 from resunet_lc_jax.data.selection import Selection, SplitRules, select
 from resunet_lc_jax.runs import settings
-from tfds_physionet.records_table import RecordTable
+from tfds_physionet.building.records_table import RecordTable
 
 COUNT = 200
 

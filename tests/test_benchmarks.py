@@ -9,8 +9,8 @@ from benchmarks import input as reading
 from benchmarks import run, scoring
 from benchmarks.timing import Row, faster
 from resunet_lc_jax.measures import metrics, thresholds
-from tfds_physionet.records import read_record
-from tfds_physionet.signals import prepare
+from tfds_physionet.reading.records import read_record
+from tfds_physionet.reading.signals import prepare
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from resunet_lc_jax.measures.report import build_report, format_report
 from resunet_lc_jax.models import MODEL_NAMES, create_model
 from resunet_lc_jax.pytorch.names import torch_rank
 from tfds_physionet.diagnoses import ANNOTATED, DATABASES
-from tfds_physionet.records import read_header
+from tfds_physionet.reading.records import read_header
 
 _HEADER = "{name} 1 500 1\n{name}.dat 16 1000/mV 16 0 0 0 0 I\n"
 

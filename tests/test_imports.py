@@ -10,6 +10,10 @@ import pytest
 # in the package, import any wing.
 _WINGS = ("pages", "pytorch", "runs", "learning", "data", "measures", "models", "devices")
 _MOST_COMMANDS = 16
+# The same of the data set's folders; `simulate` writes records and needs none of them. The modules
+# that lie directly in tfds_physionet are commands, above all, or words that every folder uses.
+_DATA_SET = ("building", "splits", "reading")
+_DATA_SET_COMMANDS = {"prepare", "download"}
 
 
 @functools.cache
@@ -50,6 +54,19 @@ def test_each_wing_imports_itself_and_lower_ones_only(repository: Path) -> None:
             parts = [name.split(".") for name in _imports(path)]
             found = {p[1] for p in parts if p[0] == "resunet_lc_jax" and len(p) > 1} & above
             assert not found, f"{wing}/{path.name} imports {found}, which is above it"
+
+
+def test_the_data_sets_folders_import_themselves_and_lower_ones_only(repository: Path) -> None:
+    package = repository / "tfds_physionet"
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert rooms == {*_DATA_SET, "simulate", "physionet2021"}
+    for place, room in enumerate((*_DATA_SET, "simulate", "words")):
+        above = {*_DATA_SET[:place], *_DATA_SET_COMMANDS}
+        words = [path for path in package.glob("*.py") if path.stem not in _DATA_SET_COMMANDS]
+        for path in (package / room).rglob("*.py") if room != "words" else words:
+            parts = [name.split(".") for name in _imports(path)]
+            found = {p[1] for p in parts if p[0] == "tfds_physionet" and len(p) > 1} & above
+            assert not found, f"{path} imports {found}, which is above it"
 
 
 def test_few_modules_lie_directly_in_the_package(repository: Path) -> None:

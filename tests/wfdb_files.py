@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 SIGNAL = np.random.default_rng(0).integers(-900, 900, (12, 240)).astype(np.int16)
 

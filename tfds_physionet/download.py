@@ -15,7 +15,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from tfds_physionet.header_text import split_fields, split_lines, to_count
+from tfds_physionet.reading.header_text import split_fields, split_lines, to_count
 
 ADDRESS = "https://physionet.org/files/challenge-2021/1.0.3/"
 _SUMS = "SHA256SUMS.txt"

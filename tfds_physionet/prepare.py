@@ -7,9 +7,9 @@ import signal
 import sys
 from pathlib import Path
 
-from tfds_physionet.building import CONFIGS, prepare_dataset
+from tfds_physionet.building.build import CONFIGS, prepare_dataset
 from tfds_physionet.download import ADDRESS, download
-from tfds_physionet.folds import format_fold_report
+from tfds_physionet.splits.folds import format_fold_report
 
 
 def _parser() -> argparse.ArgumentParser:

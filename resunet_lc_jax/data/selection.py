@@ -1,6 +1,6 @@
 """Which records train, validate and test: by folds, by databases or by lists.
 
-Works on the table of the records alone (`tfds_physionet.records_table`); reads no signals.
+Works on the table of the records alone (`tfds_physionet.building.records_table`); reads no signals.
 """
 
 import csv
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet.build_plan import NUM_FOLDS
-from tfds_physionet.folds import group_records
-from tfds_physionet.records_table import RecordTable
+from tfds_physionet.building.build_plan import NUM_FOLDS
+from tfds_physionet.building.records_table import RecordTable
+from tfds_physionet.splits.folds import group_records
 from tfds_physionet.wording import shortlist
 
 SPLITS = ("train", "validation", "test")

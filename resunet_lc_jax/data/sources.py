@@ -9,10 +9,10 @@ from typing import Self
 from resunet_lc_jax.data.selection import SPLITS, Selection, SplitRules, select
 from resunet_lc_jax.devices import hosts
 from tfds_physionet import simulate
-from tfds_physionet.building import PreparedDataset, prepare_dataset
+from tfds_physionet.building.build import PreparedDataset, prepare_dataset
+from tfds_physionet.building.records_table import read_table
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
-from tfds_physionet.records_table import read_table
 
 VARIANTS = {variant.name: variant for variant in Builder.BUILDER_CONFIGS}
 """The forms of the signals, with their sampling_rate and band_hz (Hz), by name."""

@@ -15,10 +15,10 @@ from resunet_lc_jax.data.leads import standard_rows
 from resunet_lc_jax.data.selection import Split
 from resunet_lc_jax.data.sources import Records
 from resunet_lc_jax.data.windows import Windowing, padding
+from tfds_physionet.building.shards import RecordReader
 from tfds_physionet.diagnoses import ANNOTATED, DATABASES, NUM_CLASSES
-from tfds_physionet.records import MISSING
-from tfds_physionet.shards import RecordReader
-from tfds_physionet.signals import STANDARD_LEADS, PreparedSignal
+from tfds_physionet.reading.records import MISSING
+from tfds_physionet.reading.signals import STANDARD_LEADS, PreparedSignal
 
 # The features that are used here, as they are stored. TFDS's own deserialisation gives the same
 # and all the others, at four times the cost.

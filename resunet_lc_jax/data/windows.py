@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from resunet_lc_jax.data.leads import standard_rows
-from tfds_physionet.records import MISSING
-from tfds_physionet.signals import PreparedSignal
+from tfds_physionet.reading.records import MISSING
+from tfds_physionet.reading.signals import PreparedSignal
 
 Key = TypeVar("Key")
 Count = TypeVar("Count")

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Num, jaxtyped
 from resunet_lc_jax.learning import losses
 from resunet_lc_jax.learning.state import TrainState
 from resunet_lc_jax.models import Outputs
-from tfds_physionet.records import MISSING
+from tfds_physionet.reading.records import MISSING
 
 Batch = Mapping[str, jax.Array]
 """Arrays of one batch, see `ARRAYS`."""

@@ -17,7 +17,7 @@ from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
 from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.selective import risk_coverage
 from tfds_physionet.diagnoses import CLASS_NAMES
-from tfds_physionet.folds import PATIENTS_UNKNOWN
+from tfds_physionet.splits.folds import PATIENTS_UNKNOWN
 
 GROUPS = {"databases": "database", "sexes": "sex", "ages": "age"}
 _PART_COLUMNS = ("auroc", "auprc", "f_measure", "challenge_metric", "hamming_loss")

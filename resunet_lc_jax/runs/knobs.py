@@ -14,8 +14,8 @@ from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.learning.recipe import MONITORED
 from resunet_lc_jax.measures.thresholds import METHODS
 from resunet_lc_jax.models import MODEL_NAMES
-from tfds_physionet.build_plan import NUM_FOLDS
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.building.build_plan import NUM_FOLDS
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 _MOST = 2**31 - 1  # steps and sizes are counted in int32
 _LARGEST = 3.4e38  # of float32, in which the network counts

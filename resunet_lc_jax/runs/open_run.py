@@ -35,8 +35,8 @@ from resunet_lc_jax.runs.workdir import (
     open_checkpoints,
 )
 from tfds_physionet.diagnoses import NUM_CLASSES
-from tfds_physionet.records import MISSING
-from tfds_physionet.signals import PreparedSignal
+from tfds_physionet.reading.records import MISSING
+from tfds_physionet.reading.signals import PreparedSignal
 
 
 @dataclass(frozen=True, eq=False)

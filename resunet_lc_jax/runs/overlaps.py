@@ -10,7 +10,7 @@ from resunet_lc_jax.data.selection import Selection, Split
 from resunet_lc_jax.runs.kind import member_runs
 from resunet_lc_jax.runs.seen import OF_SPLIT, Seen, read_seen, served
 from resunet_lc_jax.runs.splits import read_splits
-from tfds_physionet.landmarks import read_landmarks, same_signals
+from tfds_physionet.splits.landmarks import read_landmarks, same_signals
 from tfds_physionet.wording import shortlist
 
 # What records may have served that are measured as this split all the same: its name says it.

@@ -16,7 +16,7 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.challenge_csv import output_name
 from resunet_lc_jax.runs.kind import PREDICTION, PREDICTION_TABLES, expect
 from tfds_physionet.files import lock, sweep, write_json
-from tfds_physionet.finding import FoundRecord
+from tfds_physionet.reading.finding import FoundRecord
 
 _JOURNALS, _LOCK = "scores.partial*.jsonl", "lock"
 

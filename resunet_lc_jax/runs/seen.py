@@ -14,7 +14,7 @@ from resunet_lc_jax.runs.kind import IMPORTED, started_from
 from resunet_lc_jax.runs.splits import FILE as SPLITS_FILE
 from resunet_lc_jax.runs.splits import read_splits
 from tfds_physionet.files import replacing
-from tfds_physionet.landmarks import read_landmarks
+from tfds_physionet.splits.landmarks import read_landmarks
 
 _FILE = "seen.csv"
 _UNKNOWN = "unknown"  # in place of a hash: of records that nobody noted
@@ -28,7 +28,8 @@ class Seen:
     Attributes:
       served: What each served, by the hash of its signal: 'train', 'start' where it trained what
         the run was started from, 'validation' (the best epoch) and 'thresholds' of either.
-      landmarks: Of each signal by its hash, '' where unknown; see `tfds_physionet.landmarks`.
+      landmarks: Of each signal by its hash, '' where unknown; see
+        `tfds_physionet.splits.landmarks`.
       unknown: Whether there are others that nobody noted.
     """
 

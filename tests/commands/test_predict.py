@@ -21,7 +21,7 @@ from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.score import load
 from tfds_physionet.diagnoses import CLASS_NAMES
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 _ROWS = dict[str, dict[str, str]]
 

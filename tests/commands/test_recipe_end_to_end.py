@@ -18,7 +18,7 @@ from resunet_lc_jax.predict import predict
 from resunet_lc_jax.runs.metrics_log import read_metrics
 from resunet_lc_jax.runs.open_run import load_run, open_run
 from resunet_lc_jax.train import train
-from tfds_physionet.records import read_record
+from tfds_physionet.reading.records import read_record
 
 
 @pytest.fixture(scope="module")

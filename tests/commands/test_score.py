@@ -11,7 +11,7 @@ import pytest
 from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
 from resunet_lc_jax.score import load, main, read_labels, read_labels_tolerantly
 from tfds_physionet.diagnoses import CLASS_NAMES
-from tfds_physionet.finding import find_records
+from tfds_physionet.reading.finding import find_records
 
 _HEADER = "A 12 500 5000\n#Dx: 426783006\n"
 

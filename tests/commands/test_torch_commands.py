@@ -11,8 +11,8 @@ import pytest
 from challenge_files import headers_below
 
 from resunet_lc_jax.measures.challenge_csv import read_challenge_csv
-from tfds_physionet.records import read_record
-from tfds_physionet.signals import prepare, z_score
+from tfds_physionet.reading.records import read_record
+from tfds_physionet.reading.signals import prepare, z_score
 
 torch = pytest.importorskip("torch")
 from benchmarks import training_parity  # noqa: E402  (after the skip)

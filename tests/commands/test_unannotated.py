@@ -15,7 +15,7 @@ from resunet_lc_jax.measures.predictions import load_predictions
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.train import train
 from tfds_physionet.diagnoses import ANNOTATED, CLASS_NAMES, DATABASES, decode, encode
-from tfds_physionet.records import read_record
+from tfds_physionet.reading.records import read_record
 from tfds_physionet.simulate import write_records
 
 # Simulated sources, and the real ones whose gaps they get; the third gives every class.

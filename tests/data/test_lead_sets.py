@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resunet_lc_jax.data.leads import lead_mask
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 _LIMB = STANDARD_LEADS[:6]
 

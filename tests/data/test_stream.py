@@ -16,8 +16,8 @@ from resunet_lc_jax.data.leads import standard_rows
 from resunet_lc_jax.data.selection import Split
 from resunet_lc_jax.data.sources import VARIANTS, Records
 from resunet_lc_jax.data.windows import Windowing
-from tfds_physionet.records import MISSING
-from tfds_physionet.signals import STANDARD_LEADS, z_score
+from tfds_physionet.reading.records import MISSING
+from tfds_physionet.reading.signals import STANDARD_LEADS, z_score
 
 
 @pytest.fixture(scope="module")

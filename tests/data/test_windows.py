@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resunet_lc_jax.data.windows import Windowing, score_signals, window_starts
-from tfds_physionet.records import MISSING
-from tfds_physionet.signals import PreparedSignal
+from tfds_physionet.reading.records import MISSING
+from tfds_physionet.reading.signals import PreparedSignal
 
 
 def _windowing(size: int, leads: tuple[str, ...], pad: str = "right") -> Windowing:

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from tfds_physionet.annotations import read_annotations
 from tfds_physionet.diagnoses import decode, encode
+from tfds_physionet.reading.annotations import read_annotations
 
 BOTH = ("426783006", "164889003")
 

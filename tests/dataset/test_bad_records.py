@@ -12,10 +12,10 @@ import pytest
 from builds import build, content, listed
 from challenge_files import write_challenge, write_record
 
-from tfds_physionet.build_plan import make_plan
-from tfds_physionet.building import PreparedDataset
+from tfds_physionet.building.build import PreparedDataset
+from tfds_physionet.building.build_plan import make_plan
+from tfds_physionet.building.survey import survey
 from tfds_physionet.pool import WorkerDied
-from tfds_physionet.survey import survey
 
 SIGNAL = np.random.default_rng(7).normal(0, 100, (12, 500)).astype(np.int16)
 
@@ -100,7 +100,7 @@ def test_a_record_that_cannot_be_written_has_no_part_in_the_build(
 _WITH_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
-from tfds_physionet.survey import survey
+from tfds_physionet.building.survey import survey
 taken = Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]
 limit = int(taken) * 1024 + 40_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 from builds import build, content
 from challenge_files import obeying_permissions, write_challenge, write_record
 
-from tfds_physionet.building import PreparedDataset
-from tfds_physionet.records_table import read_table
+from tfds_physionet.building.build import PreparedDataset
+from tfds_physionet.building.records_table import read_table
 
 SIGNAL = np.random.default_rng(7).normal(0, 100, (12, 500)).astype(np.int16)
 
@@ -111,7 +111,7 @@ def test_a_killed_build_goes_on_from_its_finished_shards(
     command = f"""
 import os
 from pathlib import Path
-from tfds_physionet import building
+from tfds_physionet.building.build import prepare_dataset
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 written = Builder._examples
 def examples(self, count):
@@ -119,7 +119,7 @@ def examples(self, count):
         os.kill(os.getpid(), 9)
     return written(self, count)
 Builder._examples = examples
-building.prepare_dataset(Path({str(records)!r}), Path({str(data)!r}), workers=1, progress=False)
+prepare_dataset(Path({str(records)!r}), Path({str(data)!r}), workers=1, progress=False)
 """
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == -9
     assert not (data / "physionet2021").exists()

@@ -11,10 +11,10 @@ import pytest
 from builds import build
 from challenge_files import write_challenge, write_record
 
-from tfds_physionet.build_plan import make_example, make_plan
+from tfds_physionet.building.build_plan import make_example, make_plan
+from tfds_physionet.building.records_table import read_table
+from tfds_physionet.building.survey import survey
 from tfds_physionet.errors import RecordError
-from tfds_physionet.records_table import read_table
-from tfds_physionet.survey import survey
 
 SIGNAL = np.random.default_rng(7).normal(0, 100, (12, 500)).astype(np.int16)
 

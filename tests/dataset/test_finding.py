@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from challenge_files import obeying_permissions, write_challenge, write_record
 
-from tfds_physionet.building import prepare_dataset
+from tfds_physionet.building.build import prepare_dataset
+from tfds_physionet.building.records_table import read_table
 from tfds_physionet.databases import database_of, without_patient_folders
 from tfds_physionet.errors import printable
-from tfds_physionet.finding import find_records
-from tfds_physionet.records_table import read_table
+from tfds_physionet.reading.finding import find_records
 
 SIGNAL = np.random.default_rng(3).normal(0, 100, (12, 300)).astype(np.int16)
 

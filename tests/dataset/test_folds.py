@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfds_physionet.diagnoses import encode
-from tfds_physionet.folds import (
+from tfds_physionet.splits.folds import (
     assign_folds,
     fold_report,
     format_fold_report,

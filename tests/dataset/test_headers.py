@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from wfdb_files import SIGNAL, write_wfdb
 
-from tfds_physionet.records import RecordError, read_header, read_record
-from tfds_physionet.signals import STANDARD_LEADS, prepare
+from tfds_physionet.reading.records import RecordError, read_header, read_record
+from tfds_physionet.reading.signals import STANDARD_LEADS, prepare
 
 
 @pytest.mark.parametrize(

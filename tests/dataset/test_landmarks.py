@@ -7,11 +7,11 @@ import pytest
 from builds import build
 from scipy.signal import resample
 
-from tfds_physionet.landmarks import find_landmarks, join_same, read_landmarks, same_signals
-from tfds_physionet.records import MISSING, read_record
-from tfds_physionet.records_table import read_table
-from tfds_physionet.signals import standard_leads
+from tfds_physionet.building.records_table import read_table
+from tfds_physionet.reading.records import MISSING, read_record
+from tfds_physionet.reading.signals import standard_leads
 from tfds_physionet.simulate import simulate_record, write_records
+from tfds_physionet.splits.landmarks import find_landmarks, join_same, read_landmarks, same_signals
 
 _ORDER = np.random.default_rng(0).permutation(12)
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_files import SIGNAL
 
-from tfds_physionet.matlab import find_matrix, read_matrix
-from tfds_physionet.records import MISSING, RecordError, read_record
+from tfds_physionet.reading.matlab import find_matrix, read_matrix
+from tfds_physionet.reading.records import MISSING, RecordError, read_record
 
 TYPES = "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split()
 # Version 4 knows fewer; scipy writes the others as doubles.

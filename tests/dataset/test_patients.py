@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from challenge_files import write_challenge, write_record
 
-from tfds_physionet.build_plan import Plan, make_plan
-from tfds_physionet.patients import Person, identify_patients, join_in_turn, read_ptbxl
-from tfds_physionet.source_files import examine
-from tfds_physionet.survey import survey
+from tfds_physionet.building.build_plan import Plan, make_plan
+from tfds_physionet.building.source_files import examine
+from tfds_physionet.building.survey import survey
+from tfds_physionet.splits.patients import Person, identify_patients, join_in_turn, read_ptbxl
 
 _FOLDS_BEFORE = "7c2b5bbd362a9c7b0ced078fbe6e18b2aa394dda80c6d3f6b8fee15613eb270e"
 

@@ -8,11 +8,11 @@ import pytest
 import tensorflow_datasets as tfds
 from challenge_files import headers_below, write_challenge, write_record
 
-from tfds_physionet.building import CONFIGS, prepare_dataset
+from tfds_physionet.building.build import CONFIGS, prepare_dataset
 from tfds_physionet.diagnoses import encode
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
-from tfds_physionet.records import read_record
-from tfds_physionet.signals import prepare
+from tfds_physionet.reading.records import read_record
+from tfds_physionet.reading.signals import prepare
 
 FOLDS = [f"fold_{number}" for number in range(1, 11)]
 

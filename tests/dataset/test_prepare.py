@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from challenge_files import write_challenge, write_record
 
-from tfds_physionet.build_plan import make_plan
-from tfds_physionet.building import prepare_dataset
+from tfds_physionet.building.build import prepare_dataset
+from tfds_physionet.building.build_plan import make_plan
+from tfds_physionet.building.source_files import examine
+from tfds_physionet.building.survey import survey
 from tfds_physionet.prepare import main
-from tfds_physionet.source_files import examine
-from tfds_physionet.survey import survey
 
 SIGNAL = np.random.default_rng(7).normal(0, 100, (12, 500)).astype(np.int16)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from wfdb_files import SIGNAL, write_wfdb
 
-from tfds_physionet.records import RecordError, read_header, read_record
-from tfds_physionet.signals import STANDARD_LEADS, prepare
+from tfds_physionet.reading.records import RecordError, read_header, read_record
+from tfds_physionet.reading.signals import STANDARD_LEADS, prepare
 
 CHECKED = [
     f"X1.dat 16 1000(0)/mV 16 0 {row[0]} {row.sum(dtype=np.int16)} 0 {lead}"
@@ -132,8 +132,8 @@ _DAY = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from tfds_physionet.records import RecordError, read_record
-from tfds_physionet.signals import prepare
+from tfds_physionet.reading.records import RecordError, read_record
+from tfds_physionet.reading.signals import prepare
 used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 before = used()
 try:

@@ -9,7 +9,7 @@ from challenge_files import headers_below, write_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tfds_physionet.records import MISSING, RecordError, read_header, read_record
+from tfds_physionet.reading.records import MISSING, RecordError, read_header, read_record
 
 SIGNAL = np.random.default_rng(0).integers(-30000, 30000, (12, 700)).astype(np.int16)
 

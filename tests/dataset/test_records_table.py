@@ -5,9 +5,9 @@ import pytest
 import tensorflow_datasets as tfds
 from challenge_files import write_challenge
 
-from tfds_physionet.building import prepare_dataset
-from tfds_physionet.records_table import read_table
-from tfds_physionet.shards import RecordReader
+from tfds_physionet.building.build import prepare_dataset
+from tfds_physionet.building.records_table import read_table
+from tfds_physionet.building.shards import RecordReader
 
 
 def test_the_table_beside_a_build_lists_each_record_as_it_is_stored(tmp_path):

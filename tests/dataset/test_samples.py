@@ -5,8 +5,8 @@ import soundfile
 import wfdb
 from wfdb_files import SIGNAL, write_wfdb
 
-from tfds_physionet.records import MISSING, RecordError, read_record
-from tfds_physionet.signals import STANDARD_LEADS, prepare, z_score
+from tfds_physionet.reading.records import MISSING, RecordError, read_record
+from tfds_physionet.reading.signals import STANDARD_LEADS, prepare, z_score
 
 BITS = {"80": 8, "212": 12, "16": 16, "24": 24, "32": 32}
 RNG = np.random.default_rng(1)

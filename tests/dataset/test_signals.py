@@ -6,8 +6,14 @@ import pytest
 import scipy.signal
 from challenge_files import headers_below
 
-from tfds_physionet.records import MISSING, EcgRecord, RecordError, read_record
-from tfds_physionet.signals import STANDARD_LEADS, prepare, signal_hash, standard_leads, z_score
+from tfds_physionet.reading.records import MISSING, EcgRecord, RecordError, read_record
+from tfds_physionet.reading.signals import (
+    STANDARD_LEADS,
+    prepare,
+    signal_hash,
+    standard_leads,
+    z_score,
+)
 
 RNG = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ import wfdb
 from challenge_files import headers_below
 
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES, encode
-from tfds_physionet.records import read_record
+from tfds_physionet.reading.records import read_record
 from tfds_physionet.simulate import simulate_record, write_records
 
 

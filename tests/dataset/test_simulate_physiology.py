@@ -13,7 +13,7 @@ from ecg_reading import Measured, measure
 from scipy import signal
 
 from tfds_physionet.diagnoses import CLASS_NAMES
-from tfds_physionet.records import read_record
+from tfds_physionet.reading.records import read_record
 from tfds_physionet.simulate import SimulatedRecord, simulate_record
 from tfds_physionet.simulate.writing import write_record
 

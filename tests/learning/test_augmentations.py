@@ -11,7 +11,7 @@ from batches import random_batch
 from resunet_lc_jax.data.leads import LEAD_SETS, set_mask
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import augmentations, steps
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 _SETS = np.array([set_mask(size, STANDARD_LEADS) for size in LEAD_SETS])
 CHANGES = {

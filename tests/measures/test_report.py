@@ -11,7 +11,7 @@ from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.report import build_report, format_report
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import write_json
-from tfds_physionet.folds import report_notes
+from tfds_physionet.splits.folds import report_notes
 
 
 def _predictions(count=400):

@@ -10,7 +10,7 @@ import pytest
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs import kept_thresholds
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, identify
-from tfds_physionet.signals import STANDARD_LEADS
+from tfds_physionet.reading.signals import STANDARD_LEADS
 
 _HERE, _THERE = Checkpoint(12, "a1"), Checkpoint(18, "b2")
 _CHOSEN = Thresholds(np.linspace(0.1, 0.9, 26), "f1", ("AF",))

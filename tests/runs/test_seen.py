@@ -12,8 +12,8 @@ from resunet_lc_jax.data.selection import Selection
 from resunet_lc_jax.runs.overlaps import Overlap, check_start, overlap, titled
 from resunet_lc_jax.runs.seen import keep_seen, read_seen, seen_at_start
 from resunet_lc_jax.runs.splits import keep_splits
-from tfds_physionet.landmarks import find_landmarks
 from tfds_physionet.simulate import simulate_record
+from tfds_physionet.splits.landmarks import find_landmarks
 
 
 def _begin(run: Path, selection: Selection, init_from: str | None = None) -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfds_physionet.building.shards import records_in
 from tfds_physionet.diagnoses import NUM_CLASSES
 from tfds_physionet.errors import of_record
-from tfds_physionet.shards import records_in
 
 # The plan reads signals and so needs SciPy: imported where it is used, to keep the package's
 # import short.
@@ -30,11 +30,11 @@ class Physionet2021Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.ShardBasedBuilder):
     """Builds physionet2021 from a folder of records (TFDS's manual_dir).
 
-    `tfds_physionet.building` sets the other attributes: to build on all cores, to go on where a
-    build was killed, and to go on past records that can't be written.
+    `tfds_physionet.building.build` sets the other attributes: to build on all cores, to go on where
+    a build was killed, and to go on past records that can't be written.
 
     Attributes:
-        plan: A `tfds_physionet.build_plan.Plan` made beforehand, or None.
+        plan: A `tfds_physionet.building.build_plan.Plan` made beforehand, or None.
         map_records: How to map over the records.
         finished: A folder with shards that are whole already; they are moved from there.
         failed: Takes the errors of the records that can't be written; without it the first ends
@@ -95,8 +95,8 @@ class Builder(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
         """Returns for each fold what yields the examples of its shards, one after another."""
-        from tfds_physionet import build_plan as planning
-        from tfds_physionet.survey import survey
+        from tfds_physionet.building import build_plan as planning
+        from tfds_physionet.building.survey import survey
 
         plan = self.plan
         if plan is None:

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.signal
 
-from tfds_physionet.sixteen_bits import MISSING
+from tfds_physionet.reading.sixteen_bits import MISSING
 
 LONGEST = 1 << 23
 """Samples a lead, before or after, that are resampled or filtered: more would need much memory."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet import resampling
 from tfds_physionet.errors import RecordError
-from tfds_physionet.headers import RecordHeader, Storage, parse_header
-from tfds_physionet.sixteen_bits import MISSING, fit
-from tfds_physionet.stored_leads import Leads, read_leads
+from tfds_physionet.reading import resampling
+from tfds_physionet.reading.headers import RecordHeader, Storage, parse_header
+from tfds_physionet.reading.sixteen_bits import MISSING, fit
+from tfds_physionet.reading.stored_leads import Leads, read_leads
 
 __all__ = ["MISSING", "EcgRecord", "RecordError", "RecordHeader"]
 __all__ += ["read_header", "read_record"]

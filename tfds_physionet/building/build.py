@@ -17,15 +17,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tfds_physionet import build_plan, places, source_files, survey
+from tfds_physionet.building import build_plan, places, source_files, survey
+from tfds_physionet.building.places import Wanted
+from tfds_physionet.building.records_table import write_table
+from tfds_physionet.building.shards import check_files
 from tfds_physionet.errors import RecordError
 from tfds_physionet.files import lock, made_folder
-from tfds_physionet.folds import report_notes
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
-from tfds_physionet.places import Wanted
 from tfds_physionet.pool import Map, num_cores, worker_pool
-from tfds_physionet.records_table import write_table
-from tfds_physionet.shards import check_files
+from tfds_physionet.splits.folds import report_notes
 
 CONFIGS = tuple(config.name for config in Builder.BUILDER_CONFIGS)
 _NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet import matlab
-from tfds_physionet.channels import Channel
 from tfds_physionet.errors import RecordError, beside, file_size, unreadable
-from tfds_physionet.mapping import read_numbers
+from tfds_physionet.reading import matlab
+from tfds_physionet.reading.channels import Channel
+from tfds_physionet.reading.mapping import read_numbers
 
 _FIELD = "signal file"
 # Samples and bytes of a block of each format.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfds_physionet.errors import RecordError
-from tfds_physionet.header_text import split_fields, to_count, to_number
 from tfds_physionet.leads import lead_rows
+from tfds_physionet.reading.header_text import split_fields, to_count, to_number
 
 
 @dataclass(frozen=True)

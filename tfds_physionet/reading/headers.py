@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tfds_physionet.annotations import read_annotations
-from tfds_physionet.channels import Channel, choose_channels, parse_channel
 from tfds_physionet.databases import database_of
 from tfds_physionet.errors import RecordError, beside, read_file
-from tfds_physionet.header_text import (
+from tfds_physionet.reading.annotations import read_annotations
+from tfds_physionet.reading.channels import Channel, choose_channels, parse_channel
+from tfds_physionet.reading.header_text import (
     LARGEST_HEADER,
     sort_lines,
     split_fields,

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfds_physionet import mapping
-from tfds_physionet.channels import Channel
 from tfds_physionet.errors import RecordError
-from tfds_physionet.headers import RecordHeader, Storage, parse_header, segment_path
-from tfds_physionet.samples import Frames, read_frames
-from tfds_physionet.sixteen_bits import mark_missing, missing_mark, to_floats
+from tfds_physionet.reading import mapping
+from tfds_physionet.reading.channels import Channel
+from tfds_physionet.reading.headers import RecordHeader, Storage, parse_header, segment_path
+from tfds_physionet.reading.samples import Frames, read_frames
+from tfds_physionet.reading.sixteen_bits import mark_missing, missing_mark, to_floats
 
 _LARGEST = 1 << 27  # samples of a record in segments
 

@@ -11,8 +11,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tfds_physionet.diagnoses import DIAGNOSES
-from tfds_physionet.patients import IN_TURN
-from tfds_physionet.stratification import stratify
+from tfds_physionet.splits.patients import IN_TURN
+from tfds_physionet.splits.stratification import stratify
 
 _MOST_SMALL_SOURCES = 50
 

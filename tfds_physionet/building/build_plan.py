@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
+from tfds_physionet.building.survey import Sight, Survey
 from tfds_physionet.databases import without_patient_folders
 from tfds_physionet.diagnoses import decode, encode
 from tfds_physionet.errors import RecordError, of_record, printable
-from tfds_physionet.finding import FoundRecord
-from tfds_physionet.folds import assign_folds, fold_report, group_records, join_folds
-from tfds_physionet.landmarks import join_same, read_landmarks
-from tfds_physionet.patients import (
+from tfds_physionet.reading.finding import FoundRecord
+from tfds_physionet.reading.records import read_record
+from tfds_physionet.reading.signals import prepare, signal_hash
+from tfds_physionet.splits.folds import assign_folds, fold_report, group_records, join_folds
+from tfds_physionet.splits.landmarks import join_same, read_landmarks
+from tfds_physionet.splits.patients import (
     Person,
     identify_patients,
     join_in_turn,
     ptbxl_name,
     read_ptbxl,
 )
-from tfds_physionet.records import read_record
-from tfds_physionet.signals import prepare, signal_hash
-from tfds_physionet.survey import Sight, Survey
 
 NUM_FOLDS = 10
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tfds_physionet.diagnoses import decode, encode
 from tfds_physionet.errors import RecordError, of_record, printable
-from tfds_physionet.finding import Found, FoundRecord, find_records
-from tfds_physionet.landmarks import find_landmarks
-from tfds_physionet.patients import patient_folder
 from tfds_physionet.pool import Map
-from tfds_physionet.records import read_record
-from tfds_physionet.signals import signal_hash, standard_leads
+from tfds_physionet.reading.finding import Found, FoundRecord, find_records
+from tfds_physionet.reading.records import read_record
+from tfds_physionet.reading.signals import signal_hash, standard_leads
+from tfds_physionet.splits.landmarks import find_landmarks
+from tfds_physionet.splits.patients import patient_folder
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from tfds_physionet.sixteen_bits import MISSING
+from tfds_physionet.reading.sixteen_bits import MISSING
 
 _SLOPE_S = 0.010  # standard deviations of the Gaussians that smooth slopes, and their squares' sum
 _SUM_S = 0.015

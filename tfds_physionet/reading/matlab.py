@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tfds_physionet.errors import RecordError
-from tfds_physionet.mapping import read_numbers
+from tfds_physionet.reading.mapping import read_numbers
 
 _FIELD = "signal file"
 _LARGEST = 1 << 28

@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 
 from tfds_physionet.files import replacing
-from tfds_physionet.finding import Found, FoundRecord, find_records, walk_files
-from tfds_physionet.header_text import LARGEST_HEADER
+from tfds_physionet.reading.finding import Found, FoundRecord, find_records, walk_files
+from tfds_physionet.reading.header_text import LARGEST_HEADER
 
 _SUFFIXES = (".hea", ".mat", ".dat")
 _TIMES = "signal_files.json"  # beside a build's data

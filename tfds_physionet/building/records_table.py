@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet.build_plan import PlannedRecord
+from tfds_physionet.building.build_plan import PlannedRecord
+from tfds_physionet.building.shards import locate_records
 from tfds_physionet.diagnoses import CLASS_NAMES
-from tfds_physionet.shards import locate_records
 
 COLUMNS = (
     "record",

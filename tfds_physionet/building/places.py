@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfds_physionet import source_files, survey
+from tfds_physionet.building import source_files, survey
+from tfds_physionet.building.records_table import read_table
+from tfds_physionet.building.source_files import SourceFiles
 from tfds_physionet.errors import RecordError
-from tfds_physionet.finding import find_records
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 from tfds_physionet.pool import num_cores, worker_pool
-from tfds_physionet.records_table import read_table
-from tfds_physionet.source_files import SourceFiles
+from tfds_physionet.reading.finding import find_records
 
 SOURCE = "source.json"  # what a build was made of, beside its data
 
