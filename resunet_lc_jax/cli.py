@@ -85,15 +85,15 @@ def _evaluate() -> int:
 def _predict() -> int:
     from resunet_lc_jax import ensemble
 
-    where = _path(_INPUT), _path(_OUTPUT)
+    where, how = (_path(_INPUT), _path(_OUTPUT)), {"strict": _STRICT.value, "facts": _facts()}
     if together := _ensemble():
         configs = {run: _config_of(run) for run in together.runs}
-        workdir, strict = _path(_WORKDIR), _STRICT.value
-        return ensemble.predict_ensemble(together, configs, workdir, *where, strict=strict)
+        workdir = _path(_WORKDIR)
+        return ensemble.predict_ensemble(together, configs, workdir, *where, **how)
     from resunet_lc_jax.predict import predict
 
     config = _config_of(_path(_WORKDIR))
-    return predict(config, _path(_WORKDIR), *where, strict=_STRICT.value)
+    return predict(config, _path(_WORKDIR), *where, **how)
 
 
 def _compare() -> int:
@@ -151,8 +151,13 @@ _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder")
 _SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test, all or fold_N")
 _INPUT = flags.DEFINE_string(
-    "input", None, "predict: a folder with .hea files at any depth, or one .hea file"
+    "input", None, "predict: an ECG, a folder of them at any depth, or a list (.txt, .csv)"
 )
+_ARRAY_LEADS = flags.DEFINE_list(
+    "array_leads", None, "predict: names of the leads of arrays, in their order, as I,II,V1"
+)
+_ARRAY_RATE = flags.DEFINE_float("array_rate", None, "predict: sampling rate of arrays, in Hz")
+_ARRAY_UNIT = flags.DEFINE_string("array_unit", None, "predict: unit of arrays: mV, uV, V or nV")
 _STRICT = flags.DEFINE_bool(
     "strict", False, "predict: refuse records whose samples their header's checksums contradict"
 )
@@ -269,6 +274,16 @@ def _ensemble() -> Any:
     if _RUNS.value is None:
         return find_ensemble(_path(_WORKDIR))
     return Ensemble(tuple(Path(run).expanduser().resolve() for run in _RUNS.value), _VOTE.value)
+
+
+def _facts() -> Any:
+    """What the command tells of arrays."""
+    from tfds_physionet.formats.facts import Facts, check_facts
+
+    leads = tuple(name.strip() for name in _ARRAY_LEADS.value or ())
+    facts = Facts(leads=leads, rate=_ARRAY_RATE.value or 0.0, unit=_ARRAY_UNIT.value or "")
+    check_facts(facts)
+    return facts
 
 
 def _numbers(flag: flags.FlagHolder) -> list[int]:

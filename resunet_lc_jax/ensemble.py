@@ -45,6 +45,7 @@ from resunet_lc_jax.runs.prediction_folder import begun
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.errors import RecordError
 from tfds_physionet.files import write_json
+from tfds_physionet.formats.facts import NO_FACTS, Facts
 from tfds_physionet.reading.finding import find_records
 
 VOTES = ("mean", "majority")
@@ -225,6 +226,7 @@ def predict_ensemble(
     output: Path,
     *,
     strict: bool = False,
+    facts: Facts = NO_FACTS,
 ) -> int:
     """Scores every record below a folder with runs together, as `predict.predict` does with one.
 
@@ -233,16 +235,17 @@ def predict_ensemble(
       configs: Of each run.
       workdir: The ensemble's folder; without thresholds in it (it was not evaluated) the mean score
         decides at the mean of the runs' thresholds.
-      source: A folder with .hea files at any depth, or one such file.
+      source: See `find_records`.
       output: Where the predictions go.
       strict: See `predict.predict`.
+      facts: See `predict.predict`.
 
     Returns:
       The exit status: 0, or 1 if no record could be read.
     """
     _check_folder(ensemble, workdir)
     expect(output, PREDICTION)
-    found = find_records(source)
+    found = find_records(source, facts=facts)
     runs = [by_given_rule(open_run(path, configs[path])) for path in ensemble.runs]
     own = [run.thresholds for run in runs]
     kept = kept_thresholds.load(

@@ -28,10 +28,10 @@ from resunet_lc_jax.runs.screen import progress, say
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.errors import of_record, printable
 from tfds_physionet.files import replacing
+from tfds_physionet.formats.facts import NO_FACTS, Facts
 from tfds_physionet.pool import map_ahead, num_cores
 from tfds_physionet.reading.finding import Found, FoundRecord, find_records
-from tfds_physionet.reading.headers import parse_header
-from tfds_physionet.reading.records import RecordError, read_record
+from tfds_physionet.reading.records import RecordError, read_record, signal_bytes
 from tfds_physionet.reading.signals import PreparedSignal, prepare
 
 CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
@@ -63,9 +63,15 @@ Decided = tuple[ReadRecord, np.ndarray, np.ndarray]
 
 
 def predict(
-    config: ConfigDict, workdir: Path, source: Path, output: Path, *, strict: bool = False
+    config: ConfigDict,
+    workdir: Path,
+    source: Path,
+    output: Path,
+    *,
+    strict: bool = False,
+    facts: Facts = NO_FACTS,
 ) -> int:
-    """Scores every record below a folder with a trained run.
+    """Scores every record below a folder, or in a list, with a trained run.
 
     Writes OUTPUT/<record>.csv in the Challenge's format (in the input's sub-folders),
     OUTPUT/predictions.csv with one row a record (with calibrated scores, too, where the run has
@@ -77,15 +83,16 @@ def predict(
     Args:
       config: The run's config.
       workdir: The run's folder.
-      source: A folder with .hea files at any depth, or one such file.
+      source: See `find_records`.
       output: Where the predictions go.
       strict: Whether records that their header's checksums contradict are refused.
+      facts: What is known of arrays that do not say it themselves.
 
     Returns:
       The exit status: 0, or 1 if no record could be read.
     """
     expect(output, PREDICTION)
-    found = find_records(source)
+    found = find_records(source, facts=facts)
     run = by_given_rule(open_run(workdir, config))
     errors = unreadable_folders(found)
     say(*run.notes)
@@ -258,13 +265,13 @@ def _prepared_ahead(
     wanted, threads = VARIANTS[variant], num_cores()
 
     def read(found: FoundRecord) -> tuple[ReadRecord, PreparedSignal]:
-        record = read_record(found.path, strict=strict)
+        record = read_record(found, strict=strict)
         signal = prepare(record, sampling_rate=wanted.sampling_rate, band_hz=wanted.band_hz)
         leads = signal.leads_missing, signal.leads_derived
         return ReadRecord(found, *leads, record.remarks), signal
 
     def size(found: FoundRecord) -> int:
-        told = _guarded(_signal_bytes, found)
+        told = _guarded(signal_bytes, found)
         return 0 if isinstance(told, RecordError) else told  # reading it will say why
 
     with ThreadPoolExecutor(threads) as pool:
@@ -291,9 +298,3 @@ def _guarded(call: Callable[[FoundRecord], Told], found: FoundRecord) -> Told | 
         return call(found)
     except Exception as error:
         return of_record(found.path, error)
-
-
-def _signal_bytes(found: FoundRecord) -> int:
-    """What a record's signal takes in memory, by its header."""
-    storage = parse_header(found.path)[1]
-    return 2 * len(storage.kept) * storage.samples_per_frame * (storage.num_frames or 0)

@@ -16,7 +16,8 @@ from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.challenge_csv import output_name
 from resunet_lc_jax.runs.kind import PREDICTION, PREDICTION_TABLES, expect
 from tfds_physionet.files import lock, sweep, write_json
-from tfds_physionet.reading.finding import FoundRecord
+from tfds_physionet.formats.facts import sidecar_state
+from tfds_physionet.reading.finding import FoundRecord, is_header
 
 _JOURNALS, _LOCK = "scores.partial*.jsonl", "lock"
 
@@ -100,13 +101,15 @@ def _journal_lines(output: Path) -> Iterator[str]:
 
 
 def _stamp(record: FoundRecord) -> str:
-    """Changes with the header's place and content, as far as its size and time tell."""
+    """Changes with the place and content of header or file, as far as size and time tell."""
     try:
         status = record.path.stat()
     except OSError:
         return ""
-    told = (str(record.path.resolve()), status.st_mtime_ns, status.st_size)
-    return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
+    told = [str(record.path.resolve()), status.st_mtime_ns, status.st_size]
+    if not is_header(record.path.name):
+        told += [record.facts, *sidecar_state(record.path)]
+    return hashlib.blake2b(repr(tuple(told)).encode(), digest_size=8).hexdigest()
 
 
 @contextlib.contextmanager

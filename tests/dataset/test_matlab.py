@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_files import SIGNAL
 
-from tfds_physionet.reading.matlab import find_matrix, read_matrix
+from tfds_physionet.formats.matlab import find_matrix, read_matrix
 from tfds_physionet.reading.records import MISSING, RecordError, read_record
 
 TYPES = "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split()
@@ -33,7 +33,7 @@ def test_matrices_of_every_type_come_back_as_scipy_wrote_them(tmp_path, version,
     path.write_bytes(_saved({"x": np.ones((3, 2)), "val": val}, version, compressed))
     matrix = find_matrix(path, path.stat().st_size, "val")
     read = read_matrix(path, matrix).T
-    assert (matrix.rows, matrix.columns, read.dtype) == (2, 3, np.dtype(dtype).newbyteorder("<"))
+    assert (matrix.shape, read.dtype) == ((2, 3), np.dtype(dtype).newbyteorder("<"))
     np.testing.assert_array_equal(read, val)
 
 

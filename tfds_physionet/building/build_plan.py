@@ -38,7 +38,7 @@ NUM_FOLDS = 10
 class PlannedRecord:
     """A record that will be written; see the builder's features for patient and hash."""
 
-    path: Path
+    found: FoundRecord
     record_id: str
     database: str
     diagnoses: tuple[str, ...]
@@ -47,6 +47,11 @@ class PlannedRecord:
     age: float
     sex: str
     landmarks: str
+
+    @property
+    def path(self) -> Path:
+        """Its header or file."""
+        return self.found.path
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def make_plan(
     folds = join_folds(folds, names, labels, databases, groups, num_folds=NUM_FOLDS)
     planned = [
         PlannedRecord(
-            path=record.path,
+            found=record,
             record_id=record.record_id,
             database=database,
             diagnoses=sight.diagnoses,
@@ -203,7 +208,7 @@ def make_example(
     """Returns the builder's features of (record, sampling rate in Hz, band in Hz or None)."""
     planned, sampling_rate, band_hz = task
     try:
-        record = read_record(planned.path)
+        record = read_record(planned.found)
         labels = encode(record.codes)
         if decode(labels) != planned.diagnoses or signal_hash(record) != planned.signal_hash:
             raise RecordError(planned.path, "record", "it changed while the data set was built")

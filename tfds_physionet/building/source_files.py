@@ -12,7 +12,15 @@ from itertools import chain
 from pathlib import Path
 
 from tfds_physionet.files import replacing
-from tfds_physionet.reading.finding import Found, FoundRecord, find_records, walk_files
+from tfds_physionet.formats.facts import sidecar_of
+from tfds_physionet.reading.finding import (
+    Found,
+    FoundRecord,
+    find_records,
+    foreign_files,
+    is_header,
+    walk_files,
+)
 from tfds_physionet.reading.header_text import LARGEST_HEADER
 
 _SUFFIXES = (".hea", ".mat", ".dat")
@@ -41,9 +49,15 @@ def examine(records: Path) -> SourceFiles:
     """
     records = Path(records)
     if records.is_file():
-        records, files = records.parent, [find_records(records).records[0].path.name]
+        found = find_records(records)
+        records = found.root
+        files = [record.path.relative_to(records).as_posix() for record in found.records]
+        foreign = [file for file in files if not is_header(file)]
     else:
-        files = sorted(file for file in walk_files(records) if file.lower().endswith(_SUFFIXES))
+        walked = list(walk_files(records))
+        foreign = foreign_files(records, walked)
+        files = foreign + [file for file in walked if file.lower().endswith(_SUFFIXES)]
+    files = sorted({*files, *(sidecar_of(Path(file)).as_posix() for file in foreign)})
 
     def describe(some: list[str]) -> tuple[bytes, dict[str, int]]:
         digests, changed = [], {}
@@ -65,12 +79,14 @@ def examine(records: Path) -> SourceFiles:
 def _contents(records: Path, file: str) -> Iterator[tuple[str, bytes, int | None]]:
     """Yields (file, what stands for its content, time of change) of it and what it alone names."""
     path = os.path.join(records, file)
-    if not file.lower().endswith(".hea"):
+    if not file.lower().endswith((".hea", ".json")):
         status = _regular(path)
         yield file, b"%d" % status.st_size if status else b"", status and status.st_ctime_ns
         return
     content = _header(path)
     yield file, content, None
+    if file.endswith(".json"):
+        return
     for name in _signal_names(content):
         if not name.lower().endswith(_SUFFIXES) and (
             status := _regular(os.path.join(os.path.dirname(path), name))
@@ -133,6 +149,12 @@ def records_of(found: Found, files: Iterable[str]) -> list[FoundRecord]:
     for record in found.records:
         folder = record.path.relative_to(found.root).parent.as_posix()
         if os.path.normpath(folder).casefold().removeprefix(".") not in folders:
+            continue
+        if not is_header(record.path.name):
+            records += [record] * any(
+                file.relative_to(found.root).as_posix().casefold() in wanted
+                for file in (record.path, sidecar_of(record.path))
+            )
             continue
         for name in _signal_names(_header(record.path)):
             if os.path.normpath(os.path.join(folder, name)).casefold() in wanted:

@@ -60,7 +60,7 @@ def survey(records: Path, *, strict: bool = False, map_records: Map = map) -> Su
     """Reads all records below a folder.
 
     Args:
-        records: A folder with headers anywhere below it.
+        records: A folder with records anywhere below it.
         strict: Whether records whose samples contradict their header's checksums are refused.
         map_records: How to map over the records.
 
@@ -75,20 +75,20 @@ def look(
     root: Path, records: Sequence[FoundRecord], strict: bool, map_records: Map = map
 ) -> Iterator[Sight | RecordError]:
     """Reads records, as `survey` does."""
-    sights = map_records(_see, [(record.path, root, strict) for record in records])
+    sights = map_records(_see, [(record, root, strict) for record in records])
     for record, sight in zip(records, sights, strict=True):
         yield of_record(record.path, sight) if isinstance(sight, Exception) else sight
 
 
-def _see(task: tuple[Path, Path, bool]) -> Sight | RecordError:
-    path, root, strict = task
+def _see(task: tuple[FoundRecord, Path, bool]) -> Sight | RecordError:
+    found, root, strict = task
     try:
-        record = read_record(path, strict=strict, root=root)
+        record = read_record(found, strict=strict, root=root)
         return Sight(
             database=printable(record.database),
             diagnoses=decode(encode(record.codes)),
             signal_hash=signal_hash(record),
-            patient=record.patient or printable(patient_folder(path, root)),
+            patient=record.patient or printable(patient_folder(found.path, root)),
             age=record.age,
             sex=record.sex,
             unread_diagnoses=record.unread_diagnoses,
@@ -97,4 +97,4 @@ def _see(task: tuple[Path, Path, bool]) -> Sight | RecordError:
             landmarks=find_landmarks(standard_leads(record), record.sampling_rate),
         )
     except Exception as error:
-        return of_record(path, error)
+        return of_record(found.path, error)

@@ -103,10 +103,14 @@ def _parse_gain(text: str, zero: str) -> tuple[float, float, str]:
     """Returns (ADC units per mV, baseline, unit); nan where a number is none that can be used."""
     match = _GAIN.fullmatch(text)
     written, baseline_text, unit = match.groups() if match else ("", "", "")
-    unit = unit or "mV"
     gain = (to_number(written) if written or not match else _DEFAULT_GAIN) or _DEFAULT_GAIN
-    gain *= _ADC_PER_MV.get(unit.lower(), 1.0)
     baseline = to_number(zero if baseline_text is None else baseline_text)
+    return gain_per_mv(gain, baseline, unit or "mV")
+
+
+def gain_per_mv(gain: float, baseline: float, unit: str) -> tuple[float, float, str]:
+    """Returns (ADC units per mV, baseline, unit) of a gain per unit; nan where it can't be used."""
+    gain *= _ADC_PER_MV.get(unit.lower(), 1.0)
     usable = 1 / _LARGEST_GAIN < abs(gain) < _LARGEST_GAIN and abs(baseline) < _LARGEST_BASELINE
     return (gain, baseline, unit) if usable else (math.nan, math.nan, unit)
 

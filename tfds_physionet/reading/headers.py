@@ -23,7 +23,7 @@ from tfds_physionet.reading.header_text import (
 
 _MOST_CHANNELS, _MOST_SEGMENTS = 1024, 1024
 _DEFAULT_RATE = 250.0  # header(5)
-_RATES = (10.0, 1e5)
+RATES = (10.0, 1e5)
 """Sampling rates in Hz that an ECG may have: below, no QRS is seen; above, nothing samples one."""
 
 
@@ -123,8 +123,8 @@ def parse_header(
     rate = first.frame_rate * per_frame
     if abs(rate - round(rate)) < 1e-5 * rate:
         rate = float(round(rate))  # frames may take a third of a second
-    if not _RATES[0] <= rate <= _RATES[1]:
-        reason = f"{rate:g} Hz; an ECG has {_RATES[0]:g} to {_RATES[1]:g} Hz"
+    if not RATES[0] <= rate <= RATES[1]:
+        reason = f"{rate:g} Hz; an ECG has {RATES[0]:g} to {RATES[1]:g} Hz"
         raise RecordError(path, "sampling rate", reason)
     header = RecordHeader(
         record_id=path.stem,

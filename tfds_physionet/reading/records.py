@@ -1,4 +1,4 @@
-"""Reads records: header, diagnoses, and samples in ADC units.
+"""Reads records of every format: header, diagnoses, and samples in ADC units.
 
 What the samples become afterwards (lead order, resampling) belongs to `signals`.
 """
@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfds_physionet.errors import RecordError
+from tfds_physionet.errors import RecordError, file_size
+from tfds_physionet.formats.facts import NO_FACTS
 from tfds_physionet.reading import resampling
+from tfds_physionet.reading.finding import FoundRecord, is_header
+from tfds_physionet.reading.foreign import read_foreign
 from tfds_physionet.reading.headers import RecordHeader, Storage, parse_header
-from tfds_physionet.reading.sixteen_bits import MISSING, fit
+from tfds_physionet.reading.sixteen_bits import MISSING, fit, is_coarse
 from tfds_physionet.reading.stored_leads import Leads, read_leads
 
 __all__ = ["MISSING", "EcgRecord", "RecordError", "RecordHeader"]
@@ -50,20 +53,30 @@ def read_header(path: Path | str, *, root: Path | None = None) -> RecordHeader:
     return parse_header(_header_path(path), root)[0]
 
 
-def read_record(path: Path | str, *, strict: bool = False, root: Path | None = None) -> EcgRecord:
-    """Reads a record.
+def read_record(
+    record: FoundRecord | Path | str, *, strict: bool = False, root: Path | None = None
+) -> EcgRecord:
+    """Reads a record, a WFDB one or one of a format that `formats` knows by its content.
 
     Args:
-        path: Of its header, with or without '.hea'.
-        strict: Whether samples that the header's checksums or first values contradict are refused
-            instead of remarked on.
+        record: As it was found; or the path of its header, with or without '.hea', or of a file of
+            another format.
+        strict: Whether samples that checksums or first values contradict are refused instead of
+            remarked on.
         root: As in `read_header`.
 
     Raises:
-        RecordError: The header or the signal file is missing, broken, or they contradict.
+        RecordError: A file is missing, broken, or contradicts another.
     """
-    header, storage = parse_header(_header_path(path), root)
-    leads, mismatches = read_leads(header, storage)
+    path = record.path if isinstance(record, FoundRecord) else Path(record)
+    leads: Leads
+    if is_header(path.name) or not path.is_file():
+        header, storage = parse_header(_header_path(path), root)
+        leads, mismatches = read_leads(header, storage)
+    elif isinstance(record, FoundRecord):
+        header, storage, leads, mismatches = read_foreign(path, root, record.facts, record.part)
+    else:
+        header, storage, leads, mismatches = read_foreign(path, root, NO_FACTS, None)
     if len(leads[0]) == 0:
         raise RecordError(header.path, "signal", "it has no samples")
     if strict and mismatches:
@@ -82,7 +95,19 @@ def read_record(path: Path | str, *, strict: bool = False, root: Path | None = N
 
 def _header_path(path: Path | str) -> Path:
     path = Path(path)
-    return path if path.suffix.lower() == ".hea" else path.with_name(path.name + ".hea")
+    return path if is_header(path.name) else path.with_name(path.name + ".hea")
+
+
+def signal_bytes(record: FoundRecord) -> int:
+    """Returns what a record's signal will take in memory, as far as its header or size tells.
+
+    Raises:
+        RecordError: It can't be told.
+    """
+    if not is_header(record.path.name):
+        return 0 if record.part is not None else file_size(record.path, "file")
+    storage = parse_header(record.path)[1]
+    return 2 * len(storage.kept) * storage.samples_per_frame * (storage.num_frames or 0)
 
 
 def _to_16_bits(
@@ -97,8 +122,7 @@ def _to_16_bits(
     scales, offsets, coarse = [1.0] * len(leads), [0.0] * len(leads), []
     for lead, values in enumerate(leads):
         samples, scales[lead], offsets[lead] = fit(values)
-        # Rounding costs 0.29 of a step (root mean square).
-        if scales[lead] != 1.0 and 0.29 > 1e-4 * samples[samples != MISSING].std():
+        if is_coarse(values, samples, scales[lead], offsets[lead]):
             coarse.append(header.leads[lead])
         if per_frame[lead] != storage.samples_per_frame:
             rate = header.sampling_rate * per_frame[lead] / storage.samples_per_frame

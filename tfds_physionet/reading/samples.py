@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from tfds_physionet.errors import RecordError, beside, file_size, unreadable
-from tfds_physionet.reading import matlab
+from tfds_physionet.formats import matlab
+from tfds_physionet.formats.mapping import read_numbers
 from tfds_physionet.reading.channels import Channel
-from tfds_physionet.reading.mapping import read_numbers
 
 _FIELD = "signal file"
 # Samples and bytes of a block of each format.
@@ -207,14 +207,14 @@ def _read_matlab(
         if (rows, offset, 2 * rows * columns) == (per_frame, channels[0].offset, size - offset):
             return _read_blocks(path, size, channels, num_frames)
     matrix = matlab.find_matrix(path, size, "val")
-    shape = (matrix.rows, matrix.columns)
-    length = matrix.columns if matrix.rows == per_frame else matrix.rows
+    rows, columns = shape = matrix.shape
+    length = columns if rows == per_frame else rows
     fitting = per_frame == len(channels) and per_frame in shape
     if not fitting or num_frames not in (None, length):
         reason = f"its shape is {shape}; the header says ({len(channels)}, {num_frames})"
         raise RecordError(path, "signal", reason)
     values = matlab.read_matrix(path, matrix)
-    frames = values if matrix.rows == per_frame else values.T
+    frames = values if rows == per_frame else values.T
     return Frames(_as_samples(path, frames))
 
 

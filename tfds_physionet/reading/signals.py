@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.signal
 
+from tfds_physionet.formats.mapping import pieces
 from tfds_physionet.leads import STANDARD_LEADS, derivation, lead_rows
 from tfds_physionet.reading import resampling
-from tfds_physionet.reading.mapping import pieces
 from tfds_physionet.reading.records import MISSING, EcgRecord, RecordError
 
 _LONGEST = 1 << 26  # samples a lead; a day at 500 Hz has 43 million

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfds_physionet.errors import RecordError
-from tfds_physionet.reading import mapping
+from tfds_physionet.formats import mapping
 from tfds_physionet.reading.channels import Channel
 from tfds_physionet.reading.headers import RecordHeader, Storage, parse_header, segment_path
 from tfds_physionet.reading.samples import Frames, read_frames

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tfds_physionet.errors import RecordError
-from tfds_physionet.reading.mapping import read_numbers
+from tfds_physionet.formats.mapping import read_numbers
 
 _FIELD = "signal file"
 _LARGEST = 1 << 28
@@ -60,15 +60,13 @@ class Matrix:
     """A numeric matrix in a file, which stores it column by column.
 
     Attributes:
-        rows: First size.
-        columns: Second size.
+        shape: Its sizes: rows, columns, and what else there is.
         dtype: Of the numbers as stored.
         offset: Where they begin, in bytes of the file or of the decompressed element.
         element: Where the compressed element lies: (first byte, bytes); None for plain ones.
     """
 
-    rows: int
-    columns: int
+    shape: tuple[int, ...]
     dtype: np.dtype
     offset: int
     element: tuple[int, int] | None = None
@@ -83,34 +81,51 @@ class _Entry:
 
 
 def find_matrix(path: Path, size: int, name: str) -> Matrix:
-    """Returns where a file of `size` bytes holds the numeric matrix `name`.
+    """Returns where a file of `size` bytes holds the numeric matrix `name` [row, column].
 
     Raises:
         RecordError: It is no MATLAB file, or damaged, or the matrix is none of numbers.
     """
-    with open(path, "rb") as stream:
-        head = stream.read(128)
-    version = _version(path, head)
-    entries = _entries_4(path, size, version) if version in "<>" else _entries_5(path, size, head)
     found: list[str] = []
-    for entry in itertools.islice(entries, _MOST_MATRICES):
+    for entry in _entries(path, size):
         if entry.name != name:
             found.append(entry.name)
-        elif isinstance(entry.content, str):
-            raise RecordError(path, _FIELD, f"its {name} is {entry.content}; numbers are wanted")
-        else:
-            return entry.content
+            continue
+        what = entry.content
+        if not isinstance(what, str) and len(what.shape) != 2:
+            what = f"an array of {len(what.shape)} dimensions"
+        if isinstance(what, str):
+            raise RecordError(path, _FIELD, f"its {name} is {what}; numbers are wanted")
+        return what
     listed = f"its matrices are {', '.join(found[:5])}" if found else "it holds no matrix"
     raise RecordError(path, _FIELD, f"{listed}; {name} is wanted")
 
 
+def list_arrays(path: Path, size: int) -> dict[str, Matrix]:
+    """Returns the arrays of numbers in a file of `size` bytes, of any number of dimensions.
+
+    Raises:
+        RecordError: It is no MATLAB file, or damaged.
+    """
+    entries = _entries(path, size)
+    return {entry.name: entry.content for entry in entries if isinstance(entry.content, Matrix)}
+
+
+def _entries(path: Path, size: int) -> Iterator[_Entry]:
+    with open(path, "rb") as stream:
+        head = stream.read(128)
+    version = _version(path, head)
+    entries = _entries_4(path, size, version) if version in "<>" else _entries_5(path, size, head)
+    return itertools.islice(entries, _MOST_MATRICES)
+
+
 def read_matrix(path: Path, matrix: Matrix) -> np.ndarray:
-    """Returns the numbers [column, row]: MATLAB's order in memory.
+    """Returns the numbers [..., column, row]: MATLAB's order in memory.
 
     Raises:
         RecordError: The file is damaged.
     """
-    count = matrix.rows * matrix.columns
+    count = math.prod(matrix.shape)
     if matrix.element is None and matrix.dtype.itemsize == 2:
         values = read_numbers(path, matrix.dtype, count, matrix.offset)
     elif count * matrix.dtype.itemsize > _LARGEST:
@@ -122,7 +137,7 @@ def read_matrix(path: Path, matrix: Matrix) -> np.ndarray:
         end = matrix.offset + count * matrix.dtype.itemsize
         data = _decompress(path, matrix.element, end, whole=True)
         values = np.frombuffer(data, matrix.dtype, count, offset=matrix.offset)
-    return values.reshape(matrix.columns, matrix.rows)
+    return values.reshape(matrix.shape[::-1])
 
 
 def _version(path: Path, head: bytes) -> str:
@@ -166,7 +181,7 @@ def _entries_4(path: Path, size: int, order: str) -> Iterator[_Entry]:
             parts = 2 if imaginary else 1
             _checked(path, (rows, columns), dtype.itemsize * parts, size - offset)
             what = ("complex numbers" if imaginary else "", "text (char)", "a sparse matrix")[form]
-            yield _Entry(name, what or Matrix(rows, columns, dtype, offset))
+            yield _Entry(name, what or Matrix((rows, columns), dtype, offset))
             start = offset + rows * columns * dtype.itemsize * parts
 
 
@@ -205,7 +220,7 @@ def _entry(
     dims = struct.unpack_from(f"{order}{dims_length // 4}i", head, dims_start)
     name = head[name_start : name_start + name_length].decode("latin-1")
     what = _CLASSES.get(flags & 0xFF) or ("complex numbers" if flags & 0x800 else "")
-    if not what and len(dims) != 2:
+    if not what and not 2 <= len(dims) <= 32:
         what = f"an array of {len(dims)} dimensions"
     if what:
         return _Entry(name, what)
@@ -216,7 +231,7 @@ def _entry(
     # Deflate packs no more than 1032 bytes into one.
     held = min(data_length, 1032 * element[1]) if element else data_length
     _checked(path, dims, dtype.itemsize, held)
-    return _Entry(name, Matrix(dims[0], dims[1], dtype, place + data_start, element))
+    return _Entry(name, Matrix(dims, dtype, place + data_start, element))
 
 
 def _tag(path: Path, order: str, head: bytes, start: int) -> tuple[int, int, int, int]:
