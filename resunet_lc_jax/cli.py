@@ -9,7 +9,7 @@
   python main.py --mode=crossvalidate --config=C --workdir=W [--folds=1,2,...]
   python main.py --mode=import_torch --config=C --torch_checkpoint=F --workdir=W
   python main.py --mode=export_torch --workdir=W --output=F
-  python main.py --mode=export --workdir=W --output=model.stablehlo
+  python main.py --mode=export --workdir=W --output=model.onnx
 
 With --runs=W1,W2,... [--vote=mean|majority] evaluate and predict take these runs as an ensemble.
 The same training command, run again, takes an interrupted run up where it stopped.

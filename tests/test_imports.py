@@ -8,7 +8,17 @@ import pytest
 
 # From top to bottom: a wing imports itself and the ones below it; the commands, which lie directly
 # in the package, import any wing.
-_WINGS = ("pages", "pytorch", "runs", "learning", "data", "measures", "models", "devices")
+_WINGS = (
+    "pages",
+    "pytorch",
+    "runs",
+    "portable",
+    "learning",
+    "data",
+    "measures",
+    "models",
+    "devices",
+)
 _MOST_COMMANDS = 16
 # The same of the data set's folders; `simulate` writes records and needs none of them. The modules
 # that lie directly in tfds_physionet are commands, above all, or words that every folder uses.
