@@ -82,7 +82,7 @@ def test_examples_without_this_package_score_a_record_as_predict_does(
     np.testing.assert_allclose([float(row[1]) for row in rows], scores, rtol=0, atol=1e-5)
     assert [int(row[2]) for row in rows] == list(decided)
     told = json.loads((tmp_path / f"model.{suffix}.json").read_text())
-    assert tuple(told["codes"]) == codes and told["about"]["step"] == 14
+    assert tuple(told["codes"]) == codes and told["about"]["network"] == config.model.name
 
 
 def _predicted(folder: Path, record: str) -> list[tuple[str, str, int, float]]:
