@@ -77,6 +77,9 @@ def get_config() -> ConfigDict:
     # Databases to test on as a whole; all others train, but for their validation folds. Empty: the
     # folds below say what tests.
     config.data.leave_out = ()
+    # Databases all of whose records train, whatever their folds: simulated ones beside few real
+    # ones, so that fine-tuning forgets nothing. Not with lists or leave_out.
+    config.data.always_train = ()
     # CSV files with a column 'record' that name the records of a split, instead of folds. Without
     # a validation list the validation folds' part of the training list validates.
     config.data.train_list = config_dict.placeholder(str)
@@ -177,6 +180,9 @@ def get_config() -> ConfigDict:
     # scores), 'first', or 'random' (one at a random place, as the published evaluation has it).
     # Validation during training takes the first, or with 'random' one at random.
     config.eval.windows = "all"
+    # Which checkpoint evaluation, prediction and export use: the 'best' by the AUPRC of the
+    # validation, or the 'latest' (where too few records validate to choose).
+    config.eval.checkpoint = "best"
     # Chosen per class on the validation folds: 'f1' (best F1), 'reference' (best F1 among 0, 0.01,
     # .. 1, by the published rule), 'challenge' (best challenge metric) or 'fixed' (0.5).
     config.eval.thresholds = "f1"

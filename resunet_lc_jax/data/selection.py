@@ -29,6 +29,7 @@ class SplitRules:
       only_databases: Databases to use, by name; () for all.
       except_databases: Databases not to use.
       leave_out: Databases to test on as a whole.
+      always_train: Databases all of whose records train, whatever their folds.
     """
 
     folds: Mapping[str, tuple[int, ...]]
@@ -36,6 +37,7 @@ class SplitRules:
     only_databases: tuple[str, ...] = ()
     except_databases: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    always_train: tuple[str, ...] = ()
 
 
 def database_names(entries: Sequence[str]) -> list[str]:
@@ -120,6 +122,8 @@ def select(table: RecordTable, rules: SplitRules) -> Selection:
         rows = _without(table, allowed, rules, notes)
     else:
         rows = {name: np.isin(table.fold, list(folds)) for name, folds in rules.folds.items()}
+        if rules.always_train:
+            rows = _trained_always(table, rows, _of(table, rules.always_train, "always_train"))
     if lists and not allowed.all():
         outside = sum(np.count_nonzero(chosen & ~allowed) for chosen in rows.values())
         notes.append(f"{outside:,} records of the lists are of databases that are not selected")
@@ -142,6 +146,16 @@ def _of(table: RecordTable, names: tuple[str, ...], field: str) -> np.ndarray:
             f"the records are of {', '.join(sorted(known))}"
         )
     return np.isin(table.database, list(wanted))
+
+
+def _trained_always(
+    table: RecordTable, rows: Mapping[str, np.ndarray], these: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Lets these [N] train, but for relatives of what validates or tests."""
+    rows = {name: chosen & ~these for name, chosen in rows.items()}
+    groups = _groups(table)
+    related = np.isin(groups, groups[rows["validation"] | rows["test"]])
+    return rows | {"train": rows["train"] | (these & ~related)}
 
 
 def _without(

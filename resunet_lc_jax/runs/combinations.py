@@ -88,6 +88,8 @@ def _selection(v: Values) -> Iterator[str]:
     if lists and v["data.leave_out"]:
         yield "give config.data.leave_out or lists of records, not both"
     if lists or v["data.leave_out"]:
+        if v["data.always_train"]:
+            yield "config.data.always_train goes with folds alone; unset it, or leave_out and lists"
         return
     for one, other in combinations(_FOLDS, 2):
         if shared := set(v[one]) & set(v[other]):
@@ -145,7 +147,7 @@ _RULES: dict[tuple[str, ...], Callable[[Values], Iterator[str]]] = {
     ("loss.pos_weight", "loss.name"): _weighting,
     ("augment.lead_sets", "data.leads"): _lead_sets,
     ("augment.time_shift_s", "data.length", "data.variant"): _shift,
-    (*_LISTS, *_FOLDS, "data.leave_out"): _selection,
+    (*_LISTS, *_FOLDS, "data.leave_out", "data.always_train"): _selection,
     ("data.only_databases", "data.except_databases", "data.leave_out"): _named,
     ("parallel.batch_statistics", "parallel.mode"): _statistics,
     (*_PROCESSES, "parallel.mode", "train.batch_size"): _processes,

@@ -207,7 +207,7 @@ def load_run(
     workdir: Path,
     config: ConfigDict,
     *,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
     model: Network | None = None,
     records: Records | None = None,
 ) -> OpenRun:
@@ -216,7 +216,7 @@ def load_run(
     Args:
       workdir: The run's folder.
       config: Its config, from `load_config`.
-      checkpoint: 'best' or 'latest'.
+      checkpoint: 'best' or 'latest'; None for `config.eval.checkpoint`.
       model: The config's network where it is built already.
       records: What the run holds as its records, checked.
 
@@ -226,7 +226,8 @@ def load_run(
     model = model or build_model(config)
     like = jax.eval_shape(partial(initial_variables, config, model))
     with open_checkpoints(workdir) as checkpoints:
-        step = checkpoints.latest if checkpoint == "latest" else checkpoints.best
+        latest = (checkpoint or config.eval.checkpoint) == "latest"
+        step = checkpoints.latest if latest else checkpoints.best
         if step is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
         hosts.agree("a checkpoint", {"the checkpoint of the run": f"{workdir.absolute()}/{step}"})

@@ -38,6 +38,7 @@ def split_rules(config: ConfigDict) -> SplitRules:
         only_databases=config.data.only_databases,
         except_databases=config.data.except_databases,
         leave_out=config.data.leave_out,
+        always_train=config.data.always_train,
     )
 
 

@@ -76,6 +76,17 @@ def test_a_left_out_database_tests_and_all_others_train() -> None:
     assert selection.notes == ()
 
 
+def test_databases_that_always_train_neither_validate_nor_test() -> None:
+    table = make_table()
+    table.patient_id[2] = table.patient_id[np.flatnonzero(table.fold == 10)[0]]  # of c
+    selection, plain = choose(table, always_train=("c",)), choose(table)
+    of_c = set(table.record_id[table.database == "c"])
+    assert _names(selection, "test") == _names(plain, "test") - of_c
+    assert _names(selection, "validation") == _names(plain, "validation") - of_c
+    # All but the relative of a record that is tested on.
+    assert _names(selection, "train") == (_names(plain, "train") | of_c) - {"R002"}
+
+
 def test_a_copy_of_a_left_out_record_in_another_database_does_not_train() -> None:
     table = make_table()
     table.signal_hash[0] = table.signal_hash[2]  # of c

@@ -47,6 +47,7 @@ _CASES: dict[str, tuple[tuple, tuple]] = {
     "data.only_databases": (((), ("ptb", "ptb-xl"), ("ptb,ptb-xl",)), _DATABASES),
     "data.except_databases": (((), ("ptb",)), _DATABASES),
     "data.leave_out": (((), ("georgia",)), _DATABASES),
+    "data.always_train": (((), ("simulated_a",)), _DATABASES),
     "data.train_folds": (((1,), (8, 7)), _FOLDS),
     "data.validation_folds": (((9,),), _FOLDS),
     "data.test_folds": (((10,),), _FOLDS),
@@ -89,6 +90,7 @@ _CASES: dict[str, tuple[tuple, tuple]] = {
     "augment.mixup": ((0.0, 0.4), (-1.0, *_NO_NUMBERS)),
     "eval.batch_size": ((1,), (0, -1)),
     "eval.windows": (("first", "random"), ("fixed", None)),
+    "eval.checkpoint": (("latest",), ("last", None)),
     "eval.thresholds": (("reference", "challenge", "fixed"), ("f1_grid", "best", None)),
     "eval.other_records": ((True,), _SWITCH),
     "eval.seen_records": ((True,), _SWITCH),
@@ -169,6 +171,10 @@ _TOGETHER: list[tuple[dict[str, Any], str]] = [
     (
         {"data.only_databases": ("ptb,georgia",), "data.except_databases": ("ptb",)},
         "ptb is in config.data.only_databases and in except_databases",
+    ),
+    (
+        {"data.leave_out": ("ptb",), "data.always_train": ("georgia",)},
+        "config.data.always_train goes with folds alone",
     ),
     (
         {"data.leave_out": ("ptb",), "data.except_databases": ("ptb",)},
