@@ -20,7 +20,7 @@ from tfds_physionet.diagnoses import decode, encode
 from tfds_physionet.errors import RecordError, of_record, printable
 from tfds_physionet.reading.finding import FoundRecord
 from tfds_physionet.reading.records import read_record
-from tfds_physionet.reading.signals import prepare, signal_hash
+from tfds_physionet.reading.signals import prepare, signal_hash, standard_leads
 from tfds_physionet.splits.folds import assign_folds, fold_report, group_records, join_folds
 from tfds_physionet.splits.landmarks import join_same, read_landmarks
 from tfds_physionet.splits.patients import (
@@ -209,10 +209,10 @@ def make_example(
     planned, sampling_rate, band_hz = task
     try:
         record = read_record(planned.found)
-        labels = encode(record.codes)
-        if decode(labels) != planned.diagnoses or signal_hash(record) != planned.signal_hash:
+        labels, leads = encode(record.codes), standard_leads(record)
+        if decode(labels) != planned.diagnoses or signal_hash(leads) != planned.signal_hash:
             raise RecordError(planned.path, "record", "it changed while the data set was built")
-        prepared = prepare(record, sampling_rate=sampling_rate, band_hz=band_hz)
+        prepared = prepare(record, sampling_rate=sampling_rate, band_hz=band_hz, leads=leads)
     except Exception as error:
         return of_record(planned.path, error)
     return {

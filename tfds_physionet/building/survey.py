@@ -84,17 +84,18 @@ def _see(task: tuple[FoundRecord, Path, bool]) -> Sight | RecordError:
     found, root, strict = task
     try:
         record = read_record(found, strict=strict, root=root)
+        leads = standard_leads(record)
         return Sight(
             database=printable(record.database),
             diagnoses=decode(encode(record.codes)),
-            signal_hash=signal_hash(record),
+            signal_hash=signal_hash(leads),
             patient=record.patient or printable(patient_folder(found.path, root)),
             age=record.age,
             sex=record.sex,
             unread_diagnoses=record.unread_diagnoses,
             remarks=record.remarks,
             segments=record.segments,
-            landmarks=find_landmarks(standard_leads(record), record.sampling_rate),
+            landmarks=find_landmarks(leads, record.sampling_rate),
         )
     except Exception as error:
         return of_record(found.path, error)

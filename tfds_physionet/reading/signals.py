@@ -122,9 +122,9 @@ def _derive(signal: np.ndarray, record: EcgRecord, name: str) -> None:
             return
 
 
-def signal_hash(record: EcgRecord) -> str:
-    """Returns a hash of the lead-ordered samples: equal for duplicates under different names."""
-    return hashlib.blake2b(standard_leads(record).data, digest_size=16).hexdigest()
+def signal_hash(leads: np.ndarray) -> str:
+    """Returns a hash of `standard_leads`: equal for duplicates under different names."""
+    return hashlib.blake2b(leads.data, digest_size=16).hexdigest()
 
 
 def prepare(
@@ -132,6 +132,7 @@ def prepare(
     *,
     sampling_rate: float = 500.0,
     band_hz: tuple[float, float] | None = None,
+    leads: np.ndarray | None = None,
 ) -> PreparedSignal:
     """Prepares a record: lead order, resampling, filtering, statistics per lead.
 
@@ -142,6 +143,7 @@ def prepare(
         record: As read.
         sampling_rate: Of the result, in Hz.
         band_hz: Low and high corner of a zero-phase Butterworth band-pass of order 3, or None.
+        leads: Its `standard_leads`, where they are at hand; they are not kept as they are.
 
     Raises:
         RecordError: There is no standard lead or no valid sample, or too many to resample.
@@ -154,7 +156,7 @@ def prepare(
         longest = int(resampling.LONGEST * min(record.sampling_rate / sampling_rate, 1))
         reason = f"{_too_long(record, longest)} to be resampled or filtered"
         raise RecordError(record.path, "length", reason)
-    signal = standard_leads(record)
+    signal = standard_leads(record) if leads is None else leads
     present, mean, std = _statistics(signal)
     if changes:
         native, signal = signal, np.empty((len(signal), new_length), np.int16)
