@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.about import about_together
 from resunet_lc_jax.runs.config import load_config
 from resunet_lc_jax.runs.kind import CROSSVALIDATION, expect
-from resunet_lc_jax.runs.overlaps import Overlap, check_start, overlaps_told
+from resunet_lc_jax.runs.overlaps import Overlap, check_start, overlaps_in
 from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.seen import seen_at_start
 from resunet_lc_jax.runs.workdir import configure_jax, hold
@@ -91,10 +90,10 @@ def _crossvalidate(
             return status
         parts[fold] = load_predictions(run / "evaluation" / "test.npz")
         path = run / "evaluation" / "test.json"
-        report = json.loads(path.read_text())
+        report = read_values(path, remedy="take the run's folder away, and it is made again")
         members.append(report.get("about", {}))
         notes |= dict.fromkeys(on_patients(report.get("notes", ())))
-        overlaps += overlaps_told(path) or []
+        overlaps += overlaps_in(report, path) or []
     title = f"{config.model.name}, {len(parts)} folds"
     summary = summarise(parts)
     publish(

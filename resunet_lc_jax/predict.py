@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
-from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
+from resunet_lc_jax.measures.challenge_csv import output_names, write_challenge_csv
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.about import about_run
 from resunet_lc_jax.runs.kept_thresholds import Kept
@@ -210,10 +210,11 @@ def write_predictions(
     if not hosts.is_main():
         deque(decided, maxlen=0)  # this process's share
         return hosts.of_main("predicted", None)
+    names = output_names(record.name for record in found.records)
     for record, scores, decisions in decided:
         name = record.found.name
         try:
-            path, last = output / output_name(name), name.rpartition("/")[2]
+            path, last = output / names[name], name.rpartition("/")[2]
             write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores, durable=False)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)

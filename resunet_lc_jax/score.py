@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resunet_lc_jax.measures import metrics
-from resunet_lc_jax.measures.challenge_csv import output_name, read_challenge_csv
+from resunet_lc_jax.measures.challenge_csv import output_names, read_challenge_csv
 from tfds_physionet.diagnoses import DIAGNOSES, encode
 from tfds_physionet.errors import RecordError, printable, read_file
 from tfds_physionet.files import replacing
@@ -89,6 +89,7 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
     unread: list[str] = []
     empty: list[str] = []
     refused: list[str] = []
+    names = output_names(record.name for record in found)
     for row, header in enumerate(headers):
         try:
             data = read_file(header.path, "header", LARGEST_HEADER)
@@ -107,7 +108,7 @@ def load(labels: Path, outputs: Path, *, tolerant: bool = False) -> Loaded:
         if not tolerant and (generous & ~official).any():
             unread.append(name)
         truths[row] = generous if tolerant else official
-        path = outputs / output_name(header.name)
+        path = outputs / names[header.name]
         try:
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: no output file for label file {header.name}.hea")

@@ -11,7 +11,7 @@ from resunet_lc_jax.measures.comparison_tables import markdown
 from resunet_lc_jax.measures.intervals import FEWEST
 from resunet_lc_jax.measures.measured import SHARES
 from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
-from resunet_lc_jax.measures.report import GROUPS, cell, counted, on_patients
+from resunet_lc_jax.measures.report import GROUPS, cell, counted, on_patients, over
 
 _OF_CALIBRATION = ("brier", "debiased_error", "slope", "intercept")
 _MOST_REASONS = 12
@@ -104,7 +104,7 @@ def format_card(card: Mapping[str, Any]) -> str:
         _training(card["training"]),
         "## Performance (23)",
         f"On the {about['split']} split: {counted(performance, card['records']['notes'])}. "
-        "In brackets: 95 % intervals over patients.",
+        f"In brackets: 95 % intervals {over(card['records']['notes'])}.",
         markdown(
             ["metric", "all"],
             [[k, cell(performance[k], performance["intervals"][k])] for k in MACRO_METRICS],

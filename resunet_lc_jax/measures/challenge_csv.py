@@ -8,11 +8,11 @@ with a traceback, `read_challenge_csv` raises ValueError.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -69,15 +69,31 @@ def _places(columns: tuple[str, ...]) -> dict[int, list[int]]:
     return {k: places for k, places in found.items() if places}
 
 
-def output_name(record: str) -> str:
-    """Returns the path of a record's output file, which is neither predictions.csv nor errors.csv.
+def output_names(records: Iterable[str]) -> dict[str, str]:
+    """Returns the path of each record's output file, by record: <record>.csv wherever it is free.
+
+    It is not where a table lies, predictions.csv or errors.csv, nor where other records' folder
+    x.csv lies beside a record x: then it is called x.record.csv, or x.record.record.csv, ...
 
     Args:
-      record: its path below the input, without the header's suffix.
+      records: their paths below the input, without the headers' suffix; all that are there.
     """
+    names = {record: f"{_beside_tables(record)}.csv" for record in records}
+    used = set(names.values())
+    folders = {str(folder) for path in used for folder in PurePosixPath(path).parents}
+    for record in sorted(name for name, path in names.items() if path in folders):
+        path = names[record]
+        while path in folders or path in used:
+            path = f"{path.removesuffix('.csv')}.record.csv"
+        used.add(path)
+        names[record] = path
+    return names
+
+
+def _beside_tables(record: str) -> str:
     if taken := _TAKEN.match(record):
-        record = f"{taken[0]}.record{record[taken.end() :]}"
-    return f"{record}.csv"
+        return f"{taken[0]}.record{record[taken.end() :]}"
+    return record
 
 
 def write_challenge_csv(

@@ -78,7 +78,8 @@ def forest(lines: Sequence[ComparedModel], *, title: str) -> Figure:
     others = lines[1:]
     figure = Figure(figsize=(13, 1.8 + 0.35 * len(others)), layout="constrained")
     figure.suptitle(
-        f"{title}: 95 % intervals over patients; filled: p < .05 for all metrics at once"
+        f"{title}: 95 % intervals over patients (over records where these are unknown); "
+        "filled: p < .05 for all metrics at once"
     )
     panels = figure.subplots(1, len(COLUMNS), sharey=True)
     for axes, (key, name) in zip(panels, COLUMNS.items(), strict=True):

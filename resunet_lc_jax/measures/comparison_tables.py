@@ -67,11 +67,13 @@ def _escape(text: str) -> str:
 
 def caption(lines: Sequence[ComparedModel]) -> str:
     """How to read the table."""
-    text = "In brackets: 95 % bootstrap interval over patients."
+    text = (
+        "In brackets: 95 % bootstrap interval over patients (over records where these are unknown)."
+    )
     if any(line.members > 1 for line in lines):
         text += (
-            " Several runs of a model: their mean, the interval of this mean over patients, and the"
-            " standard deviation over the runs."
+            " Several runs of a model: their mean, the interval of this mean, and the standard"
+            " deviation over the runs."
         )
     if len(lines) > 1:
         text += (

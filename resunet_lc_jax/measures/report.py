@@ -88,6 +88,11 @@ def counted(report: Mapping[str, Any], notes: Sequence[str]) -> str:
     return f"{report['records']:,} records {of}"
 
 
+def over(notes: Sequence[str]) -> str:
+    """Returns whom the bootstrap draws, as captions say it."""
+    return f"over records ({PATIENTS_UNKNOWN})" if on_patients(notes) else "over patients"
+
+
 def format_report(report: Mapping[str, Any], *, title: str) -> str:
     """Lays out a report of `build_report` as tables for the screen.
 
@@ -95,9 +100,10 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
       report: of `build_report`.
       title: of the first line, such as 'resunet_lc, test'.
     """
+    notes = report.get("notes", ())
     lines = [
-        f"{title}: {counted(report, report.get('notes', ()))}",
-        f"  {'':18} {'value':>7}   95 % interval over patients",
+        f"{title}: {counted(report, notes)}",
+        f"  {'':18} {'value':>7}   95 % interval {over(notes)}",
     ]
     for key in MACRO_METRICS:
         low, high = report["intervals"][key]

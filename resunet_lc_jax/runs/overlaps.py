@@ -1,15 +1,16 @@
 """What of the records that a run is measured on had a part in making it: refused, or said."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from resunet_lc_jax.data.selection import Selection, Split
 from resunet_lc_jax.runs.kind import member_runs
 from resunet_lc_jax.runs.seen import OF_SPLIT, Seen, read_seen, served
 from resunet_lc_jax.runs.splits import read_splits
+from tfds_physionet.files import read_values
 from tfds_physionet.splits.landmarks import read_landmarks, same_signals
 from tfds_physionet.wording import shortlist
 
@@ -145,8 +146,13 @@ def overlaps_told(report: Path) -> list[Overlap] | None:
     """
     if not report.is_file():
         return None
+    return overlaps_in(read_values(report, remedy="evaluate the split again"), report)
+
+
+def overlaps_in(values: Mapping[str, Any], report: Path) -> list[Overlap] | None:
+    """Returns `overlaps_told` of a report that is read already."""
+    told = values.get("seen")
     try:
-        told = json.loads(report.read_text(encoding="utf-8")).get("seen")
         return None if told is None else [Overlap(**one) for one in told]
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{report} is damaged: {error}") from error

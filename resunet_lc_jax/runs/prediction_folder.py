@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from resunet_lc_jax.devices import hosts
-from resunet_lc_jax.measures.challenge_csv import output_name
+from resunet_lc_jax.measures.challenge_csv import output_names
 from resunet_lc_jax.runs.kind import PREDICTION, PREDICTION_TABLES, expect
 from tfds_physionet.files import lock, sweep, write_json
 from tfds_physionet.formats.facts import sidecar_state
@@ -157,15 +157,17 @@ def _made(output: Path, about: dict[str, Any]) -> Iterator[None]:
 
 
 def _written(output: Path) -> Iterator[Path]:
-    """The records' files that an earlier prediction wrote, by its table and its journal."""
-    names = set()
-    with contextlib.suppress(OSError, csv.Error, KeyError):
-        table = output / PREDICTION_TABLES[0]
-        with table.open(newline="", encoding="utf-8", errors="replace") as file:
+    """The records' files that an earlier prediction wrote, by its tables and its journal."""
+    names: set[str] = set()
+    for table in PREDICTION_TABLES:
+        with (
+            contextlib.suppress(OSError, csv.Error, KeyError),
+            (output / table).open(newline="", encoding="utf-8", errors="replace") as file,
+        ):
             names |= {row["record"] for row in csv.DictReader(file)}
     for line in _journal_lines(output):
         with contextlib.suppress(ValueError, TypeError, IndexError):
             names.add(str(json.loads(line)[0][1]))
-    for name in names:
+    for name, path in output_names(names).items():
         if not Path(name).is_absolute() and ".." not in Path(name).parts:
-            yield output / output_name(name)
+            yield output / path

@@ -64,6 +64,23 @@ def test_records_with_odd_names_each_have_a_file_and_a_row(run: Path, tmp_path: 
     assert load(tmp_path / "in", tmp_path / "out").labels.shape == (4, 26)
 
 
+def test_a_record_beside_a_folder_that_has_its_files_name_is_written(
+    run: Path, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("x", "x.csv/y", "free.csv/y")):
+        place = tmp_path / "in" / name
+        write_record(place.parent, place.name, _signal(number))
+    for _ in range(2):  # what the first leaves goes before the second
+        found, errors = _predict(run, tmp_path / "in", tmp_path / "out")
+        assert set(found) == {"x", "x.csv/y", "free.csv/y"} and not errors
+        for name in ("x.record.csv", "x.csv/y.csv", "free.csv/y.csv"):
+            assert (tmp_path / "out" / name).is_file()
+    (tmp_path / "in" / "x.csv" / "y.hea").unlink()
+    _predict(run, tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out" / "x.csv").is_file()
+    assert not (tmp_path / "out" / "x.record.csv").exists()
+
+
 def test_bad_records_are_listed_under_their_names_and_leave_the_good_ones_as_they_are(
     run: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resunet_lc_jax.measures.challenge_csv import output_name, write_challenge_csv
+from resunet_lc_jax.measures.challenge_csv import output_names, write_challenge_csv
 from resunet_lc_jax.score import load, main, read_labels, read_labels_tolerantly
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.reading.finding import find_records
@@ -44,6 +44,7 @@ def test_a_missing_output_file_is_an_error_that_names_it(oracle, capsys):
 def test_what_predict_writes_is_found_whatever_the_records_are_called(tmp_path, below):
     labels, outputs = tmp_path / "labels", tmp_path / "outputs"
     names = [b"predictions", b"predictions.record", b"errors", b"caf\xe9", b"1.2.840.1", b"plain"]
+    names += [b"x", b"x.record", b"x.csv/y", b"x.csv/z.csv/y", b"x.csv/z", b"free.csv/y"]
     if below:
         names = [b"predictions.csv/" + name for name in names] + [b"errors.csv.record/a", b"b/c"]
     for name in names:
@@ -51,13 +52,17 @@ def test_what_predict_writes_is_found_whatever_the_records_are_called(tmp_path, 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_HEADER)
     outputs.mkdir()
-    for record in find_records(labels).records:
+    records = find_records(labels).records
+    paths = output_names(record.name for record in records)
+    for record in records:
         write_challenge_csv(
-            outputs / output_name(record.name), record.name, ["426783006"], np.ones(1), np.ones(1)
+            outputs / paths[record.name], record.name, ["426783006"], np.ones(1), np.ones(1)
         )
     for table in ("predictions", "errors"):
         (outputs / f"{table}.csv").write_text("record,reason\n")
-    assert load(labels, outputs).decisions.sum() == len(names)
+    # Where there are headers in the folder itself, those below it are not scored.
+    scored = [name for name in names if b"/" not in name] or names
+    assert load(labels, outputs).decisions.sum() == len(scored)
 
 
 def test_one_bad_file_stops_no_other_where_that_is_asked_for(tmp_path, capsys):

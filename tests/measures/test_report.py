@@ -104,6 +104,8 @@ def test_patients_are_counted_only_where_they_are_known(report):
     notes = report_notes({"records": 400, "patients_unknown": {"georgia": 400}})
     text = format_report({**report, "notes": notes}, title="resunet_lc, test")
     assert text.startswith("resunet_lc, test: 400 records (patients unknown)\n")
+    assert "95 % interval over records (patients unknown)" in text
+    assert "95 % interval over patients" in format_report(report, title="resunet_lc, test")
 
 
 def test_the_screen_shows_every_metric_class_and_database(report):
