@@ -15,7 +15,6 @@ from resunet_lc_jax.evaluate import publish
 from resunet_lc_jax.measures.calibration import differently_calibrated
 from resunet_lc_jax.measures.metrics import MACRO_METRICS, score
 from resunet_lc_jax.measures.predictions import Predictions, concatenate, load_predictions
-from resunet_lc_jax.measures.report import on_patients
 from resunet_lc_jax.runs import provenance, settings
 from resunet_lc_jax.runs.about import about_together
 from resunet_lc_jax.runs.config import load_config
@@ -69,7 +68,6 @@ def _crossvalidate(
 ) -> int:
     parts: dict[int, Predictions] = {}
     members: list[dict[str, Any]] = []
-    notes: dict[str, None] = {}
     runs = {fold: (workdir / f"fold_{fold:02d}", _of_fold(config, fold)) for fold in folds}
     left = {fold: its for fold, (run, its) in runs.items() if not _finished(run, its)}
     records = None
@@ -92,17 +90,17 @@ def _crossvalidate(
         path = run / "evaluation" / "test.json"
         report = read_values(path, remedy="take the run's folder away, and it is made again")
         members.append(report.get("about", {}))
-        notes |= dict.fromkeys(on_patients(report.get("notes", ())))
         overlaps += overlaps_in(report, path) or []
     title = f"{config.model.name}, {len(parts)} folds"
     summary = summarise(parts)
+    unknown = dict.fromkeys(member.get("patients_unknown") for member in members)
     publish(
         concatenate(list(parts.values())),
         config,
         workdir,
         split="test",
         title=title,
-        notes=[*mixed_scales(summary), *notes],
+        notes=[*mixed_scales(summary), *filter(None, unknown)],
         about=about_together(members, workdir, network=title),
         overlaps=overlaps,
     )

@@ -52,12 +52,14 @@ class Records:
       sampling_rate: Of the signals, in Hz.
       selection: Which of them serve what.
       about: What the user should know of the records themselves.
+      patients_unknown: The one of these that says whose patients are unknown; None: nobody's.
     """
 
     folder: Path
     sampling_rate: float
     selection: Selection
     about: tuple[str, ...] = ()
+    patients_unknown: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -91,9 +93,11 @@ def open_records(source: Source, rules: SplitRules) -> Records:
             f"{len(CLASS_NAMES)} diagnoses that are scored, so that nothing can be learned or "
             "measured; see the lines '# Dx:' of the headers"
         )
-    # Of simulated records each is a patient's own.
-    about = () if source.records == "simulated" else prepared.notes
-    return Records(prepared.builder_dir, sampling_rate, _agreed(select(table, rules)), about)
+    selection = _agreed(select(table, rules))
+    if source.records == "simulated":  # each is a patient's own
+        return Records(prepared.builder_dir, sampling_rate, selection)
+    about, unknown = prepared.notes, prepared.patients_unknown
+    return Records(prepared.builder_dir, sampling_rate, selection, about, unknown)
 
 
 def _agreed(selection: Selection) -> Selection:

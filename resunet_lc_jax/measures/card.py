@@ -11,7 +11,7 @@ from resunet_lc_jax.measures.comparison_tables import markdown
 from resunet_lc_jax.measures.intervals import FEWEST
 from resunet_lc_jax.measures.measured import SHARES
 from resunet_lc_jax.measures.metrics import CLASS_METRICS, MACRO_METRICS
-from resunet_lc_jax.measures.report import GROUPS, cell, counted, on_patients, over
+from resunet_lc_jax.measures.report import GROUPS, cell, counted, over
 
 _OF_CALIBRATION = ("brier", "debiased_error", "slope", "intercept")
 _MOST_REASONS = 12
@@ -97,14 +97,14 @@ def format_card(card: Mapping[str, Any]) -> str:
         f"# Model card: {about['network']}, step {about['step']:,}",
         _list({key: value for key, value in about.items() if value is not None}),
         "## Records (5, 6, 7, 20)",
-        *_flow(card["records"]),
+        *_flow(card["records"], unknown=bool(about.get("patients_unknown"))),
         "## Outcome: diagnoses by split (8, 13, 20)",
         _prevalence(card["records"]["splits"]),
         "## Training (12, 21, 22)",
         _training(card["training"]),
         "## Performance (23)",
-        f"On the {about['split']} split: {counted(performance, card['records']['notes'])}. "
-        f"In brackets: 95 % intervals {over(card['records']['notes'])}.",
+        f"On the {about['split']} split: {counted(performance, about)}. "
+        f"In brackets: 95 % intervals {over(about)}.",
         markdown(
             ["metric", "all"],
             [[k, cell(performance[k], performance["intervals"][k])] for k in MACRO_METRICS],
@@ -135,7 +135,7 @@ def _list(values: Mapping[str, Any]) -> str:
     return "\n".join(f"- {key}: {value}" for key, value in values.items())
 
 
-def _flow(records: Mapping[str, Any]) -> list[str]:
+def _flow(records: Mapping[str, Any], *, unknown: bool) -> list[str]:
     """The flow of records, as a list, then the splits as a table."""
     excluded = records["excluded"]
     lines = [f"- found: {records['found']:,}", f"- excluded: {sum(excluded.values()):,}"]
@@ -146,7 +146,7 @@ def _flow(records: Mapping[str, Any]) -> list[str]:
         f"- used: {records['used']:,}, of them {records['without_split']:,} in no split",
         *(f"- remark on {n:,}: {text}" for text, n in records["remarks"].items()),
     ]
-    rows, unknown = [], on_patients(records["notes"])
+    rows = []
     for name, split in records["splits"].items():
         low, middle, high = split["age"]["quartiles"]
         rows.append(

@@ -77,20 +77,18 @@ def build_report(
     }
 
 
-def on_patients(notes: Sequence[str]) -> list[str]:
-    """Returns the notes that tell whose patients are unknown."""
-    return [note for note in notes if note.startswith(PATIENTS_UNKNOWN)]
-
-
-def counted(report: Mapping[str, Any], notes: Sequence[str]) -> str:
+def counted(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Returns how many records a report is of, and of how many patients where these are known."""
-    of = f"({PATIENTS_UNKNOWN})" if on_patients(notes) else f"of {report['patients']:,} patients"
+    unknown = about.get("patients_unknown")
+    of = f"({PATIENTS_UNKNOWN})" if unknown else f"of {report['patients']:,} patients"
     return f"{report['records']:,} records {of}"
 
 
-def over(notes: Sequence[str]) -> str:
+def over(about: Mapping[str, Any]) -> str:
     """Returns whom the bootstrap draws, as captions say it."""
-    return f"over records ({PATIENTS_UNKNOWN})" if on_patients(notes) else "over patients"
+    return (
+        f"over records ({PATIENTS_UNKNOWN})" if about.get("patients_unknown") else "over patients"
+    )
 
 
 def format_report(report: Mapping[str, Any], *, title: str) -> str:
@@ -100,10 +98,10 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
       report: of `build_report`.
       title: of the first line, such as 'resunet_lc, test'.
     """
-    notes = report.get("notes", ())
+    about = report["about"]
     lines = [
-        f"{title}: {counted(report, notes)}",
-        f"  {'':18} {'value':>7}   95 % interval {over(notes)}",
+        f"{title}: {counted(report, about)}",
+        f"  {'':18} {'value':>7}   95 % interval {over(about)}",
     ]
     for key in MACRO_METRICS:
         low, high = report["intervals"][key]

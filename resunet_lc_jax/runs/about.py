@@ -20,7 +20,7 @@ def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
       run (its folder's name), network, width, checkpoint (a hash of its weights), step, split,
       thresholds (the rule), windows, changed (the settings that are not the run's own: [its, this
       one]), variant and leads of the signals, records (the fingerprint of what was prepared),
-      commit, version.
+      patients_unknown (a sentence on whose patients are), commit, version.
     """
     config = run.config
     source = provenance.data_source(run.records.folder) if run.records else {}
@@ -37,6 +37,7 @@ def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
         "variant": config.data.variant,
         "leads": len(config.data.leads),
         "records": source.get("fingerprint"),
+        "patients_unknown": run.records.patients_unknown if run.records else None,
         "commit": provenance.code_commit(),
         "version": __version__,
     }

@@ -47,6 +47,7 @@ def card():
         np.where(np.arange(120) % 2, "male", "female"),
     )
     about = {"network": "resunet_lc", "step": 1200, "split": "test", "thresholds": "f1"}
+    about["patients_unknown"] = "patients unknown of 400 records"
     fitted = Temperatures.fit(labels, scores)
     report = build_report(predictions, replicates=20, about=about, temperatures=fitted)
     records = {

@@ -11,7 +11,7 @@ from resunet_lc_jax.measures.predictions import Predictions
 from resunet_lc_jax.measures.report import build_report, format_report
 from tfds_physionet.diagnoses import CLASS_NAMES
 from tfds_physionet.files import write_json
-from tfds_physionet.splits.folds import report_notes
+from tfds_physionet.splits.folds import patients_note
 
 
 def _predictions(count=400):
@@ -101,8 +101,10 @@ def test_the_precision_recall_curve_has_the_reported_area(report):
 
 
 def test_patients_are_counted_only_where_they_are_known(report):
-    notes = report_notes({"records": 400, "patients_unknown": {"georgia": 400}})
-    text = format_report({**report, "notes": notes}, title="resunet_lc, test")
+    unknown = patients_note({"records": 400, "patients_unknown": {"georgia": 400}})
+    text = format_report(
+        {**report, "about": {"patients_unknown": unknown}}, title="resunet_lc, test"
+    )
     assert text.startswith("resunet_lc, test: 400 records (patients unknown)\n")
     assert "95 % interval over records (patients unknown)" in text
     assert "95 % interval over patients" in format_report(report, title="resunet_lc, test")

@@ -25,7 +25,7 @@ from tfds_physionet.errors import RecordError
 from tfds_physionet.files import lock, made_folder
 from tfds_physionet.physionet2021.physionet2021_dataset_builder import Builder
 from tfds_physionet.pool import Map, num_cores, worker_pool
-from tfds_physionet.splits.folds import report_notes
+from tfds_physionet.splits.folds import patients_note, report_notes
 
 CONFIGS = tuple(config.name for config in Builder.BUILDER_CONFIGS)
 _NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
@@ -44,6 +44,7 @@ class PreparedDataset:
         skipped_path: CSV of both: record, field, reason.
         fingerprint: Of the records.
         notes: What a user should know of the records: what is unknown or was not understood.
+        patients_unknown: The one of them that says whose patients are unknown; None: nobody's.
     """
 
     data_dir: Path
@@ -54,6 +55,7 @@ class PreparedDataset:
     skipped_path: Path
     fingerprint: str
     notes: tuple[str, ...]
+    patients_unknown: str | None
 
 
 def prepare_dataset(
@@ -117,6 +119,7 @@ def prepare_dataset(
 def _describe(wanted: Wanted, home: Path) -> PreparedDataset:
     target = wanted.target(home)
     counts = json.loads((target / places.SOURCE).read_text())
+    folds = json.loads((target / "folds.json").read_text())
     return PreparedDataset(
         data_dir=home,
         builder_dir=target,
@@ -125,7 +128,8 @@ def _describe(wanted: Wanted, home: Path) -> PreparedDataset:
         num_remarks=counts.get("remarks", 0),  # earlier versions made none
         skipped_path=target / "skipped.csv",
         fingerprint=counts["fingerprint"],
-        notes=tuple(report_notes(json.loads((target / "folds.json").read_text()))),
+        notes=tuple(report_notes(folds)),
+        patients_unknown=patients_note(folds),
     )
 
 

@@ -228,20 +228,24 @@ def _counts(folds: np.ndarray, num_folds: int) -> list[int]:
     return np.bincount(folds, minlength=num_folds + 1)[1:].tolist()
 
 
+def patients_note(report: Mapping) -> str | None:
+    """Returns whose patients are unknown, of the records of a `fold_report`; None: nobody's."""
+    if not (unknown := report.get("patients_unknown", {})):
+        return None
+    guessed = ", ".join(name for name in unknown if name in IN_TURN)
+    return (
+        f"{PATIENTS_UNKNOWN} of {sum(unknown.values()):,} of {report['records']:,} records "
+        f"({', '.join(unknown)}): each counts as its own patient"
+        + (f", of {guessed} consecutive records of equal age and sex as one" * bool(guessed))
+    )
+
+
 def report_notes(report: Mapping) -> list[str]:
     """Returns what a user should know of the records of a `fold_report` (a sentence each).
 
     Reports of earlier versions say nothing of it.
     """
-    notes = []
-    unknown = report.get("patients_unknown", {})
-    if unknown:
-        guessed = ", ".join(name for name in unknown if name in IN_TURN)
-        notes.append(
-            f"{PATIENTS_UNKNOWN} of {sum(unknown.values()):,} of {report['records']:,} records "
-            f"({', '.join(unknown)}): each counts as its own patient"
-            + (f", of {guessed} consecutive records of equal age and sex as one" * bool(guessed))
-        )
+    notes = [note] if (note := patients_note(report)) else []
     if unread := report.get("unread_diagnoses", {}).get("records"):
         examples = list(report["unread_diagnoses"]["examples"])
         notes.append(
