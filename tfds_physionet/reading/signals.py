@@ -160,17 +160,17 @@ def prepare(
     present, mean, std = _statistics(signal)
     if changes:
         native, signal = signal, np.empty((len(signal), new_length), np.int16)
-        for leads in resampling.lead_groups(len(signal), max(length, new_length)):
+        for group in resampling.lead_groups(len(signal), max(length, new_length)):
             values, missing = resampling.resample(
-                native[leads], mean[leads], record.sampling_rate, sampling_rate, new_length
+                native[group], mean[group], record.sampling_rate, sampling_rate, new_length
             )
             # A band-pass leaves no offset to put back.
             values = (
-                values + mean[leads, None]
+                values + mean[group, None]
                 if band_hz is None
                 else _filter(values, sampling_rate, band_hz)
             )
-            signal[leads] = resampling.to_int16(values, missing)
+            signal[group] = resampling.to_int16(values, missing)
         if sampling_rate != 500.0 or band_hz is not None:
             mean, std = _statistics(signal)[1:]
     mean = _take_out_large_offsets(signal, mean, std)
