@@ -75,7 +75,7 @@ def test_a_record_beside_a_folder_that_has_its_files_name_is_written(
         assert set(found) == {"x", "x.csv/y", "free.csv/y"} and not errors
         for name in ("x.record.csv", "x.csv/y.csv", "free.csv/y.csv"):
             assert (tmp_path / "out" / name).is_file()
-    (tmp_path / "in" / "x.csv" / "y.hea").unlink()
+    shutil.rmtree(tmp_path / "in" / "x.csv")
     _predict(run, tmp_path / "in", tmp_path / "out")
     assert (tmp_path / "out" / "x.csv").is_file()
     assert not (tmp_path / "out" / "x.record.csv").exists()
