@@ -4,9 +4,10 @@ The only file that imports tensorflow. The training stream is a pure function of
 can start at any step and gives the very same bytes, without a saved iterator.
 """
 
+import atexit
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
-from functools import partial
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,17 +23,20 @@ from tfds_physionet.reading.signals import STANDARD_LEADS, PreparedSignal
 
 # The features that are used here, as they are stored. TFDS's own deserialisation gives the same
 # and all the others, at four times the cost.
-_SIGNAL = {
+_LEADS = {
     "record_id": tf.io.FixedLenFeature((), tf.string),
-    "signal": tf.io.FixedLenFeature((), tf.string),
     "lead_mean": tf.io.FixedLenFeature((len(STANDARD_LEADS),), tf.float32),
     "lead_std": tf.io.FixedLenFeature((len(STANDARD_LEADS),), tf.float32),
     "lead_present": tf.io.FixedLenFeature((len(STANDARD_LEADS),), tf.int64),
 }
+_SIGNAL = {"signal": tf.io.FixedLenFeature((), tf.string)}
 _LABELS = {
     "database": tf.io.FixedLenFeature((), tf.string),
     "labels": tf.io.FixedLenFeature((NUM_CLASSES,), tf.int64),
 }
+
+_Reading = Callable[[Callable, list[tf.Tensor], Any], Any]
+"""Calls a function of a reader and arrays within a pipeline: see `_pulled`."""
 
 
 def training_batches(
@@ -77,30 +81,40 @@ def training_batches(
                 yield rows, epoch
             epoch, skipped = epoch + 1, 0
 
-    def example(serialised: tf.Tensor, epoch: tf.Tensor) -> dict:
-        features = tf.io.parse_single_example(serialised, _SIGNAL | _LABELS)
-        return features | {"signal": _crop(features, epoch, windowing)}
+    table, names = split.table, np.char.encode(split.table.record_id, "utf-8")
+
+    def crops(reader: RecordReader, rows: np.ndarray, drawn: np.ndarray) -> tuple:
+        """The crops [B, L, T] of some rows, and their other features as serialised examples."""
+        signal = np.empty((part, len(rows_kept), windowing.length), np.int16)
+        places = zip(
+            *(c[rows].tolist() for c in (table.file, table.offset, table.size)), strict=True
+        )
+        others = [
+            _read_crop(crop, reader, place, number, rows_kept, windowing)
+            for crop, place, number in zip(signal, places, drawn.tolist(), strict=True)
+        ]
+        return signal, np.array(others, dtype=object)
 
     # One pipeline for all epochs: the next one's first records are read while this one ends.
-    def batches(read: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+    def batches(reading: _Reading) -> tf.data.Dataset:
+        def batch(rows: tf.Tensor, epoch: tf.Tensor) -> dict:
+            keys = tf.strings.join([tf.strings.as_string(epoch), tf.gather(names, rows)], "/")
+            drawn = tf.strings.to_hash_bucket_strong(keys, 2**62, [windowing.seed, 0])
+            signal, others = reading(crops, [rows, drawn], (tf.int16, tf.string))
+            signal = tf.ensure_shape(signal, (part, len(rows_kept), windowing.length))
+            features = tf.io.parse_example(tf.ensure_shape(others, [part]), _LEADS | _LABELS)
+            return _as_batch(features, signal, rows=rows_kept)
+
         return (
             tf.data.Dataset.from_generator(
                 steps,
                 output_signature=(tf.TensorSpec([part], tf.int64), tf.TensorSpec([], tf.int64)),
             )
-            .map(
-                lambda rows, epoch: (read(rows), tf.fill([part], epoch)),
-                num_parallel_calls=2,
-                deterministic=True,
-            )
-            .unbatch()
-            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .batch(part, drop_remainder=True)
-            .map(partial(_as_batch, rows=rows_kept))
+            .map(batch, num_parallel_calls=2, deterministic=True)
             .prefetch(2)
         )
 
-    with closing(_pulled(records, split, batches)) as pulled:
+    with _closing(_pulled(records, batches)) as pulled:
         for batch in pulled:
             batch["index"] = np.arange(first, first + part, dtype=np.int32)
             batch["mask"] = np.ones(part, np.float32)
@@ -117,17 +131,20 @@ def stored_signals(
       split: Which of them.
       process: (p, P): yield every P-th record, from the p-th; nothing else is read.
     """
-    rows = np.arange(len(split))[process[0] :: process[1], None]
+    rows, table = np.arange(len(split))[process[0] :: process[1]], split.table
 
-    def examples(read: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
-        parsed = tf.data.Dataset.from_tensor_slices(rows).map(
-            lambda row: tf.io.parse_single_example(read(row)[0], _SIGNAL),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        return parsed.prefetch(16)
+    def whole(reader: RecordReader, row: np.ndarray) -> bytes:
+        return reader.read(table.file[row], int(table.offset[row]), int(table.size[row]))
 
-    with closing(_pulled(records, split, examples)) as pulled:
+    def examples(reading: _Reading) -> tf.data.Dataset:
+        def parsed(row: tf.Tensor) -> dict:
+            example = tf.ensure_shape(reading(whole, [row], tf.string), [])
+            return tf.io.parse_single_example(example, _LEADS | _SIGNAL)
+
+        dataset = tf.data.Dataset.from_tensor_slices(rows)
+        return dataset.map(parsed, num_parallel_calls=2, deterministic=True).prefetch(16)
+
+    with _closing(_pulled(records, examples)) as pulled:
         for features in pulled:
             signal = np.frombuffer(features["signal"], np.int16).reshape(len(STANDARD_LEADS), -1)
             yield (
@@ -142,11 +159,7 @@ def stored_signals(
             )
 
 
-def _pulled(
-    records: Records,
-    split: Split,
-    dataset: Callable[[Callable[[tf.Tensor], tf.Tensor]], tf.data.Dataset],
-) -> Generator[dict]:
+def _pulled(records: Records, dataset: Callable[[_Reading], tf.data.Dataset]) -> Generator[dict]:
     """Yields what comes out of a pipeline; once closed, its threads and files are, too.
 
     Each record is read from its place: an epoch is shuffled exactly, a run is taken up at any step
@@ -154,29 +167,28 @@ def _pulled(
 
     Args:
       records: Where they are.
-      split: Which of them.
-      dataset: Makes the pipeline, given what reads the records in some rows [n] of the split: [n]
-        serialised examples.
+      dataset: Makes the pipeline, given what calls a function of a reader and arrays in it, with
+        the arrays' tensors and the types of its results.
     """
-    table, failed = split.table, list[Exception]()
+    failed = list[Exception]()
 
-    def read(rows: np.ndarray) -> np.ndarray:
-        places = zip(table.file[rows], table.offset[rows], table.size[rows], strict=True)
-        try:
-            return np.array([reader.read(*place) for place in places], dtype=object)
-        except OSError as error:
-            failed.append(error)
-            raise
+    def reading(function: Callable, inputs: list[tf.Tensor], types: Any) -> Any:
+        def guarded(*arrays: np.ndarray) -> Any:
+            try:
+                return function(reader, *arrays)
+            except OSError as error:
+                failed.append(error)
+                raise
+
+        return tf.numpy_function(guarded, inputs, types)
 
     with RecordReader(records.folder) as reader:
-        pulled = dataset(
-            lambda rows: tf.ensure_shape(tf.numpy_function(read, [rows], tf.string), rows.shape)
-        ).as_numpy_iterator()
+        pulled = dataset(reading).as_numpy_iterator()
         try:
             yield from pulled
         except (tf.errors.OpError, UnicodeError):
-            # TensorFlow wraps what `read` raises in words of its own, and bytes that are no example
-            # it shows, or fails to.
+            # TensorFlow wraps what `reading` raises in words of its own, and bytes that are no
+            # example it shows, or fails to.
             folder = records.folder
             damaged = f"{folder} holds a damaged record; remove that folder and prepare the records"
             failed.append(ValueError(f"{damaged} again"))
@@ -186,33 +198,64 @@ def _pulled(
         raise failed[0]
 
 
-def _crop(features: Mapping, epoch: tf.Tensor, windowing: Windowing) -> tf.Tensor:
-    """Takes a window [12, T] from a random place, padded where there are fewer samples.
+@contextmanager
+def _closing(pulled: Generator[dict]) -> Iterator[Generator[dict]]:
+    """Closes a generator, at the latest when Python ends: then it would wait for reads for ever."""
+    unregister = atexit.unregister  # a name that is gone when Python has ended
+    atexit.register(pulled.close)
+    try:
+        yield pulled
+    finally:
+        pulled.close()
+        unregister(pulled.close)
 
-    The place is a function of the seed, the epoch and the record's name.
+
+def _read_crop(
+    crop: np.ndarray,
+    reader: RecordReader,
+    place: tuple[str, int, int],
+    drawn: int,
+    leads: np.ndarray,
+    windowing: Windowing,
+) -> bytes:
+    """Fills a crop [L, T] with a window of a record, padded where there are fewer samples.
+
+    Of the signal [12, n] no more is read than these samples of these leads.
+
+    Args:
+      crop: Is filled.
+      reader: Of the files.
+      place: File, offset and bytes of the record.
+      drawn: Of the seed, the epoch and the record's name; says where the window starts.
+      leads: Rows [L] of the signal.
+      windowing: Of the crops.
+
+    Returns:
+      An example with the record's other features.
     """
-    length, seed = windowing.length, windowing.seed
-    signal = tf.reshape(tf.io.decode_raw(features["signal"], tf.int16), (len(STANDARD_LEADS), -1))
-    places = tf.maximum(tf.shape(signal, tf.int64)[1] - length, 0) + 1
-    name = tf.strings.join([tf.strings.as_string(epoch), features["record_id"]], "/")
-    start = tf.strings.to_hash_bucket_strong(name, 2**62, [seed, 0]) % places
-    crop = signal[:, start : start + length]
-    missing = padding(length - tf.shape(crop)[1], windowing.pad)
-    crop = tf.pad(crop, [[0, 0], missing], constant_values=MISSING)
-    return tf.ensure_shape(crop, (len(STANDARD_LEADS), length))
+    others, offset, samples = reader.find_signal(*place)
+    length = windowing.length
+    start = drawn % (max(samples - length, 0) + 1)
+    width = min(samples, length)
+    before, _ = padding(length - width, windowing.pad)
+    if width < length:
+        crop[:] = MISSING
+    for lead, row in zip(leads.tolist(), crop, strict=True):
+        first = offset + row.itemsize * (lead * samples + start)
+        reader.read_into(place[0], first, row[before : before + width])
+    return others
 
 
-def _as_batch(features: Mapping, *, rows: np.ndarray) -> dict:
-    """The arrays of `steps.Batch`, and record_id, of cropped examples; their leads by rows."""
+def _as_batch(features: Mapping, signal: tf.Tensor, *, rows: np.ndarray) -> dict:
+    """The arrays of `steps.Batch`, and record_id, of crops and what belongs to them by rows."""
     source = tf.equal(DATABASES, features["database"][:, None])
     # A source that is not in the table is taken to give every class.
     annotated = tf.reduce_any(ANNOTATED & source[:, None], axis=-1)
     annotated |= ~tf.reduce_any(source, axis=1, keepdims=True)
-    by_lead = {k: features[k] for k in ("signal", "lead_mean", "lead_std", "lead_present")}
-    if len(rows) != len(STANDARD_LEADS) or (rows != np.arange(len(rows))).any():
-        by_lead = {name: tf.gather(values, rows, axis=1) for name, values in by_lead.items()}
+    by_lead = {name: tf.gather(features[name], rows, axis=1) for name in ("lead_mean", "lead_std")}
     return by_lead | {
-        "lead_present": tf.cast(by_lead["lead_present"], tf.bool),
+        "signal": signal,
+        "lead_present": tf.cast(tf.gather(features["lead_present"], rows, axis=1), tf.bool),
         "labels": tf.cast(features["labels"], tf.float32),
         "annotated": annotated | (features["labels"] > 0),
         "record_id": features["record_id"],

@@ -1,7 +1,10 @@
 """The stream of training batches and the reading of whole records."""
 
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from resunet_lc_jax.data import stream
 from resunet_lc_jax.data.leads import standard_rows
@@ -99,6 +103,53 @@ def test_a_crop_is_a_piece_of_its_record_with_its_labels(records, train) -> None
         np.testing.assert_array_equal(batch["labels"][row], labels[name.decode()])
         np.testing.assert_array_equal(batch["lead_mean"][row], prepared.lead_mean[[7, 0]])
     assert len(starts) > 8
+
+
+def test_a_crop_stands_where_its_record_epoch_and_seed_say(records, train) -> None:
+    signals = {name: s.signal for name, s in stream.stored_signals(records, train)}
+    steps_per_epoch = len(train) // 16
+    for epoch, batch in enumerate(
+        islice(_batches(records, train, seed=5), 0, 2 * steps_per_epoch, steps_per_epoch)
+    ):
+        for name, crop in zip(batch["record_id"], batch["signal"], strict=True):
+            places = signals[name.decode()].shape[1] - 512 + 1
+            key = tf.constant(f"{epoch}/{name.decode()}")
+            start = int(tf.strings.to_hash_bucket_strong(key, 2**62, [5, 0])) % places
+            np.testing.assert_array_equal(crop, signals[name.decode()][:, start : start + 512])
+
+
+def test_of_a_record_no_more_is_read_than_its_crop_and_what_comes_before(
+    records, train, monkeypatch
+) -> None:
+    read: list[int] = []
+    preadv = os.preadv
+
+    def counted(file: int, buffers: list, offset: int) -> int:
+        read.append(preadv(file, buffers, offset))
+        return read[-1]
+
+    monkeypatch.setattr(os, "preadv", counted)
+    batches = _batches(records, train, batch_size=len(train), length=64, leads=("V2", "I"))
+    next(batches)
+    batches.close()
+    crops = 2 * 64 * 2 * len(train)
+    count = sum(read) / (crops + 1024 * len(train))
+    assert count == round(count)  # whole batches: further ones are read ahead
+    assert sum(read) / count < train.table.size.sum() / 10
+
+
+@pytest.mark.slow
+def test_a_stream_left_open_does_not_keep_python_from_ending(records, train) -> None:
+    script = (
+        "import pickle, sys; from resunet_lc_jax.data import stream;"
+        "batches = stream.training_batches(*pickle.load(sys.stdin.buffer)); next(batches)"
+    )
+    knobs = (512, STANDARD_LEADS, "right", "record", "all", 16, 0)
+    given = pickle.dumps((records, train, Windowing(*knobs)))
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=given, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0 and b"Exception" not in done.stderr, done.stderr
 
 
 def test_a_short_record_is_padded_on_the_right(records, train) -> None:

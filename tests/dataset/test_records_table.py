@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from challenge_files import write_challenge
 
 from tfds_physionet.building.build import prepare_dataset
+from tfds_physionet.building.examples import ordered, split_signal
 from tfds_physionet.building.records_table import read_table
 from tfds_physionet.building.shards import RecordReader
 
@@ -32,6 +34,36 @@ def test_the_table_beside_a_build_lists_each_record_as_it_is_stored(tmp_path):
     (prepared.builder_dir / "records.csv").unlink()
     with pytest.raises(FileNotFoundError, match="prepare it again"):
         read_table(prepared.builder_dir / "records.csv")
+
+
+def test_a_signal_is_found_wherever_it_stands_in_an_example():
+    def example(*names: str) -> bytes:
+        values = {"signal": signal, "codes": b"1|2" * 5, "signal_hash": b"f" * 32}
+        entries = b"".join(
+            tf.train.Features(
+                feature={name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))}
+            ).SerializeToString()
+            for name, value in values.items()
+            if name in names
+        )
+        return tf.train.Example(features=tf.train.Features.FromString(entries)).SerializeToString()
+
+    def parsed(data: bytes) -> dict:
+        feature = tf.train.Example.FromString(data).features.feature
+        return {name: feature[name].bytes_list.value[0] for name in feature}
+
+    for signal in (b"", b"ab" * 12, bytes(range(240)) * 1000):
+        whole = example("signal", "codes", "signal_hash")
+        for data in (whole, ordered(whole)):
+            others, start, length = split_signal(data, len(data))
+            assert data[start : start + length] == signal
+            assert parsed(others) == parsed(example("codes", "signal_hash"))
+        if len(signal) > 1000:
+            assert split_signal(ordered(whole)[:200], len(whole)) == (others, start, length)
+            assert split_signal(ordered(whole)[: start - 2], len(whole)) is None
+    without = example("codes")
+    assert split_signal(without, len(without)) is None
+    assert split_signal(b"\xff" * 100, 100) is None
 
 
 def test_the_table_tells_age_and_sex_and_one_of_an_earlier_version_neither(tmp_path):

@@ -7,13 +7,20 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from tfds_physionet.building.examples import split_signal
 from tfds_physionet.files import write_json
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _CHECKED = "checked.json"
 # A TFRecord is an 8-byte length, 4 bytes of checksum, the data, and 4 bytes of checksum.
 _HEADER, _FOOTER = 12, 4
+# What comes before a record's signal: some 500 bytes, more with many codes.
+_HEAD = 1024
+_BYTES_PER_SAMPLE = 12 * 2
 
 
 def locate_records(folder: Path, num_folds: int) -> Iterator[tuple[str, int, int]]:
@@ -122,10 +129,42 @@ class RecordReader:
             os.close(self._files.popitem()[1])
 
     def read(self, file: str, offset: int, length: int) -> bytes:
-        """Returns the serialised example at a place.
+        """Returns the bytes at a place.
 
         Raises:
-            OSError: The file can't be read, or ends before the record does; the message names it.
+            OSError: The file can't be read, or ends before they do; the message names it.
+        """
+        data = bytearray(length)
+        self.read_into(file, offset, data)
+        return bytes(data)
+
+    def find_signal(self, file: str, offset: int, length: int) -> tuple[bytes, int, int]:
+        """Looks at the first bytes of a serialised example: the signal comes last.
+
+        A build of an earlier version may have it elsewhere: then all is read.
+
+        Returns:
+            An example of all other features, where in the file the signal [12, n] int16 starts, and
+            its number of samples n.
+
+        Raises:
+            OSError: As `read`.
+            ValueError: It is no example, or has no such signal.
+        """
+        head = self.read(file, offset, min(length, _HEAD))
+        parted = split_signal(head, length)
+        if parted is None and length > _HEAD:
+            parted = split_signal(self.read(file, offset, length), length)
+        if parted is None or parted[2] % _BYTES_PER_SAMPLE:
+            raise ValueError(f"{self._folder / file} holds no signal at {offset}")
+        others, start, size = parted
+        return others, offset + start, size // _BYTES_PER_SAMPLE
+
+    def read_into(self, file: str, offset: int, buffer: "WriteableBuffer") -> None:
+        """Fills a buffer from a place in a file.
+
+        Raises:
+            OSError: As `read`.
         """
         path = self._folder / file
         try:
@@ -136,12 +175,11 @@ class RecordReader:
                 descriptor = self._files.setdefault(file, opened)
                 if descriptor != opened:
                     os.close(opened)
-            data = os.pread(descriptor, length, offset)
+            count = os.preadv(descriptor, [buffer], offset)
         except OSError as error:
             raise OSError(
                 f"{path} can't be read ({error.strerror}); give the file back, or remove "
                 f"{path.parent} and prepare the records again"
             ) from error
-        if len(data) != length:
+        if count != memoryview(buffer).nbytes:
             raise OSError(f"{path} ends within a record; prepare the records again")
-        return data

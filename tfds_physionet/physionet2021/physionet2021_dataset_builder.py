@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfds_physionet.building.examples import ordered
 from tfds_physionet.building.shards import records_in
 from tfds_physionet.diagnoses import NUM_CLASSES
 from tfds_physionet.errors import of_record
@@ -158,29 +159,7 @@ class _ShardWriter(tfds.core.ExampleWriter):
             return
         beside = whole.with_name(f"{whole.name}.part")
         try:
-            super().write(str(beside), ((key, _ordered(example)) for key, example in examples))
+            super().write(str(beside), ((key, ordered(example)) for key, example in examples))
             beside.replace(whole)
         except tf.errors.OpError as error:
             raise OSError(f"{whole.name} can't be written ({error.message})") from error
-
-
-def _ordered(example: bytes) -> bytes:
-    """Puts the features of a serialised tf.train.Example in order, which else varies by process."""
-    entries = []
-    start = first = _length(example, 1)[1]
-    while start < len(example):
-        length, begin = _length(example, start + 1)
-        entries.append(example[start : begin + length])
-        start = begin + length
-    return b"".join([example[:first], *sorted(entries)])
-
-
-def _length(data: bytes, place: int) -> tuple[int, int]:
-    """Returns protobuf's length (7 bits a byte, the lowest first) at a place, and where it ends."""
-    length = shift = 0
-    while True:
-        byte = data[place]
-        length |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 128:
-            return length, place
