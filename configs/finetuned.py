@@ -22,8 +22,10 @@ def get_config() -> ConfigDict:
     config.model.freeze_statistics = True
     config.train.batch_size = 16
     config.train.epochs = 6
-    config.train.learning_rate = 1e-3
+    config.train.learning_rate = 7e-4
     config.train.drop_epochs = 4
     config.train.ema_decay = 0.98
+    # Or a source's premature beats, which it never labels, would teach that there are none.
+    config.loss.mask_unannotated = True
     config.eval.checkpoint = "latest"
     return config
