@@ -25,7 +25,8 @@ def main(coordinator: str, processes: str, process: str, dtype: str, output: str
     hosts.join(coordinator, int(processes), int(process))
     devices = parallel.choose_devices("auto")
     model, tx = small_network(dtype=dtype), optax.sgd(0.1)
-    step = partial(steps.train_step, model=model, tx=tx, seed=3)
+    axis = devices.axis_name
+    step = partial(steps.train_step, model=model.over(axis), tx=tx, seed=3, axis_name=axis)
     compiled = parallel.compile_train_step(step, devices)
     variables = init_variables(model, seed=0, num_leads=12, length=128)
     state = parallel.place_state(create_state(variables, tx), devices)

@@ -1,7 +1,8 @@
 """Compiles the pure steps for one device or several, and places their arrays.
 
 Three ways, one meaning: jit on one device, pmap over the devices of one process, and jit over a
-mesh. The state is replicated, never stacked; the batch is split along its first axis.
+mesh. The state is replicated, never stacked; the batch is split along its first axis. A training
+step over several devices is each device's own, and says itself what they sum.
 """
 
 import ctypes
@@ -32,8 +33,8 @@ class Devices:
 
     @property
     def axis_name(self) -> str | None:
-        """The axis name inside the step: pmap's; under jit the step sees the whole batch."""
-        return AXIS if self.mode == "pmap" else None
+        """The axis name inside a training step; None where one device has the whole batch."""
+        return None if self.mode == "single" else AXIS
 
     @property
     def replicated(self) -> NamedSharding:
@@ -89,7 +90,7 @@ def compile_train_step(step: Callable, devices: Devices) -> Callable:
     """Compiles `step(state, batch) -> (state, metrics)`; the state's memory is reused.
 
     Args:
-      step: A pure training step; under pmap it must use `devices.axis_name`.
+      step: A pure training step; it must use `devices.axis_name`.
       devices: The devices of the run.
 
     Returns:
@@ -103,6 +104,13 @@ def compile_train_step(step: Callable, devices: Devices) -> Callable:
             out_axes=(None, None),
             donate_argnums=0,
             devices=list(devices.mesh.devices),
+        )
+    if devices.mode == "jit":
+        # Where XLA divides the step itself, it sums each kernel's gradient over the devices before
+        # the backward pass can go on (`models.convolution` has it wait), instead of all at the end.
+        whole, split = PartitionSpec(), PartitionSpec(AXIS)
+        step = jax.shard_map(
+            step, mesh=devices.mesh, in_specs=(whole, split), out_specs=whole, check_vma=False
         )
     # On CPUs XLA forgets optimisation barriers before it merges equal expressions, which would undo
     # rematerialisation; it computes the same with the barriers in place.

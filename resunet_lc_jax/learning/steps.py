@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Num, jaxtyped
 
 from resunet_lc_jax.learning import losses
 from resunet_lc_jax.learning.state import TrainState
-from resunet_lc_jax.models import Outputs
+from resunet_lc_jax.models import Network, Outputs
 from tfds_physionet.reading.records import MISSING
 
 Batch = Mapping[str, jax.Array]
@@ -103,7 +103,7 @@ def train_step(
     state: TrainState,
     batch: Batch,
     *,
-    model: nn.Module,
+    model: Network,
     tx: optax.GradientTransformation,
     seed: int,
     statistics: str = "record",
@@ -164,7 +164,9 @@ def train_step(
         value, gradients = jax.tree.map(jnp.add, (value, gradients), (term, more))
     value, gradients = jax.tree.map(lambda x: x / len(parts), (value, gradients))
     if axis_name is not None:
-        value, gradients, batch_stats = jax.lax.pmean((value, gradients, batch_stats), axis_name)
+        value, gradients = jax.lax.pmean((value, gradients), axis_name)
+        if model.numerics.axis_name is None:  # otherwise they are the same on all devices
+            batch_stats = jax.lax.pmean(batch_stats, axis_name)
 
     norm = optax.tree.norm(gradients)
     updates, opt_state = tx.update(gradients, state.opt_state, state.params)

@@ -10,6 +10,7 @@ along the leads where it applies, with kernel gradients in blocks that stay in t
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -111,10 +112,36 @@ def average_pool(x: Maps) -> Float[Array, "B L t C"]:
 def _stride1(x: Maps, kernel: Kernel, padding: tuple[int, int], numerics: Numerics) -> NewMaps:
     if kernel.shape[:2] == (1, 1) and padding == (0, 0):
         return jnp.matmul(x, kernel[0, 0], precision=numerics.precision)
+    if numerics.form == "plain":
+        return direct.conv(*_in_order(x, kernel), padding, numerics.precision)
     large = x.shape[1] * x.shape[2] >= _LARGE_POSITIONS and min(kernel.shape[2:]) >= _LARGE_CHANNELS
-    if large and numerics.form == "cpu":
+    if large:
         return _conv_for_cpus(x, kernel, padding, numerics.precision)
     return direct.conv(x, kernel, padding, numerics.precision)
+
+
+@jax.custom_vjp
+def _in_order(x: Maps, kernel: Kernel) -> tuple[Maps, Kernel]:
+    """Both as they are; in the backward pass the gradient of x waits for the kernel's.
+
+    Only the optimiser needs a kernel's gradient. Left to itself, XLA computes those of a program
+    for several GPUs last, and keeps until then what they are computed from.
+    """
+    return x, kernel
+
+
+def _in_order_forward(x: Any, kernel: Any) -> tuple[tuple[Array, Array], tuple[()] | None]:
+    waits = x.perturbed and kernel.perturbed  # the first layer's x has no gradient
+    return (x.value, kernel.value), () if waits else None
+
+
+def _in_order_backward(
+    waits: tuple[()] | None, gradients: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    return gradients if waits is None else lax.optimization_barrier(gradients)
+
+
+_in_order.defvjp(_in_order_forward, _in_order_backward, symbolic_zeros=True)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

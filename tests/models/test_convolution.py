@@ -161,6 +161,21 @@ def test_large_layers_take_the_form_that_is_asked_for_whatever_they_are_lowered_
         assert convolutions(platform, "cpu", lax.Precision.HIGHEST) == 1 + 2 * 6
 
 
+def test_in_the_plain_form_the_inputs_gradient_waits_for_the_kernels():
+    x, kernel = random_case(1, 3, 16, 2, 4, 3, 9)
+
+    def loss(x, kernel):
+        return (convolution.conv(x, kernel, Numerics()) ** 2).sum()
+
+    lowered = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(x, kernel).as_text()
+    (waits,) = (line for line in lowered.splitlines() if "optimization_barrier" in line)
+    assert "tensor<1x3x16x2xf32>, tensor<3x9x2x4xf32>" in waits
+    # Nothing is computed for an input without a gradient.
+    assert (
+        "optimization_barrier" not in jax.jit(jax.grad(loss, argnums=1)).lower(x, kernel).as_text()
+    )
+
+
 def test_the_form_follows_the_platform():
     assert form_for("cpu") == "cpu"
     assert {form_for(platform) for platform in ("gpu", "cuda", "rocm", "tpu")} == {"plain"}

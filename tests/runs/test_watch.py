@@ -16,7 +16,8 @@ from small_network import small_network
 from resunet_lc_jax.devices import parallel
 from resunet_lc_jax.learning import steps
 from resunet_lc_jax.learning.state import create_state, init_variables
-from resunet_lc_jax.models import Outputs
+from resunet_lc_jax.models import Network, Outputs
+from resunet_lc_jax.models.shapes import Index, LeadPresent, Signal
 from resunet_lc_jax.runs.watch import Watch
 
 _MODEL = small_network()
@@ -56,12 +57,12 @@ def test_a_step_that_is_not_finite_changes_its_number_alone(mode: str, count: in
         assert all(jax.tree.leaves(same)) == (number == 2)
 
 
-class _Linear(nn.Module):
+class _Linear(Network):
     """A network that compiles in no time."""
 
     @nn.compact
-    def __call__(
-        self, signal: jax.Array, lead_present: jax.Array, *, train: bool, index: jax.Array
+    def outputs(
+        self, signal: Signal, lead_present: LeadPresent, train: bool, index: Index | None
     ) -> Outputs:
         logits = nn.Dense(26)(signal.mean(-1))
         return Outputs(logits, nn.sigmoid(logits))
@@ -72,8 +73,8 @@ def test_an_update_that_is_not_finite_reaches_no_parameter(rate: float) -> None:
     tx = optax.chain(optax.scale(100.0), optax.sgd(lambda count: jnp.where(count < 1, 1e-3, rate)))
     step = jax.jit(partial(steps.train_step, model=_Linear(), tx=tx, seed=0, average_decay=0.9))
     batch = random_batch(0, size=8)
-    inputs = jnp.zeros((8, 12, 128)), batch["lead_present"]
-    variables = _Linear().init(jax.random.key(0), *inputs, train=False, index=batch["index"])
+    inputs = jnp.zeros((8, 12, 128)), jnp.ones((8, 12))
+    variables = _Linear().init(jax.random.key(0), *inputs)
     state, values = step(create_state(variables, tx, average=True), batch)
     assert values["finite"]
     after, values = step(state, random_batch(1, size=8))
