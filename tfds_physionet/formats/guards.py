@@ -16,7 +16,8 @@ from tfds_physionet.errors import RecordError, file_size, read_file
 
 _LARGEST = {"scp": 1 << 22, "dicom": 1 << 26, "edf": 1 << 27, "ishne": 1 << 27}
 _LARGEST_XML = 1 << 24
-_MOST_ELEMENTS, _DEEPEST = 300_000, 100
+_MOST_TAGS, _MOST_ATTRIBUTES, _DEEPEST = 200_000, 2000, 100
+_PIECE = 1 << 16
 _MOST_CHANNELS = 1024
 _MOST_BLOCKS = 200_000  # of an EDF file, each with its own annotations
 _LARGEST_UNPACKED = 1 << 22
@@ -47,19 +48,16 @@ def check_file(path: Path, kind: str) -> None:
 
 
 class _Bounded(ET.TreeBuilder):
-    """Builds a tree of a bounded depth and number of elements."""
+    """Builds a tree of a bounded depth."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._depth = self._count = 0
+        self._depth = 0
 
     def start(self, tag: Any, attrs: Any) -> Any:
         self._depth += 1
-        self._count += 1
-        if self._depth > _DEEPEST or self._count > _MOST_ELEMENTS:
-            raise OverflowError(
-                f"more than {_MOST_ELEMENTS} elements, or {_DEEPEST} in one another"
-            )
+        if self._depth > _DEEPEST:
+            raise OverflowError(f"more than {_DEEPEST} elements in one another")
         return super().start(tag, attrs)
 
     def end(self, tag: Any) -> Any:
@@ -73,9 +71,14 @@ def _check_xml(path: Path, data: bytes) -> None:
 
     def parse(text: bytes | str) -> ET.Element:
         parser = DefusedXMLParser(target=_Bounded())
-        parser.feed(text)
+        for start in range(0, len(text), _PIECE):  # it goes on to the end of a piece
+            parser.feed(text[start : start + _PIECE])
         return parser.close()
 
+    tags = data.split(b"<", _MOST_TAGS + 1)
+    if len(tags) > _MOST_TAGS or max(tag.count(b"=") for tag in tags) > _MOST_ATTRIBUTES:
+        reason = f"more than {_MOST_TAGS} tags, or {_MOST_ATTRIBUTES} attributes in one; no ECG's"
+        raise RecordError(path, "XML", reason)
     try:
         try:
             root = parse(data)

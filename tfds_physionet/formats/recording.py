@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RATES = (10.0, 1e5)
+"""Sampling rates in Hz that an ECG may have: below, no QRS is seen; above, nothing samples one."""
+
 
 @dataclass(frozen=True, eq=False)
 class StoredChannel:

@@ -5,6 +5,7 @@ import csv
 import io
 import math
 import re
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +14,18 @@ import numpy as np
 from tfds_physionet.errors import RecordError, read_file
 from tfds_physionet.formats.arrays import layout_of, to_recording
 from tfds_physionet.formats.facts import Facts, sidecar_of
-from tfds_physionet.formats.recording import Recording
+from tfds_physionet.formats.recording import RATES, Recording
 from tfds_physionet.leads import lead_rows
 
 _LARGEST = 1 << 25  # bytes; twelve leads for ten minutes
-_LONGEST_LINE = 1 << 22
+_MOST_CELLS = 1 << 18  # of a line
 _FIELD = "table"
 _TIME = re.compile(
     r"(?:time|t|seconds?|sec|s|ms|zeit)(?:[ _]?[\[(]?(m?s|sec|seconds?)[\])]?)?", re.I
 )
-_COUNTER = re.compile(r"|index|samples?|sample[ _]?(?:number|no)|n|#|unnamed: 0", re.I)
+_COUNTER = re.compile(r"index|samples?|sample[ _]?(?:number|no)|n|#|unnamed: 0", re.I)
 _UNIT = re.compile(r"[ _,/]{0,2}[\[({ _,/]([munµμ]?v)[\])}]?$", re.I)
 _PATH = "path"
-_RATES = (10.0, 1e5)
 
 
 def is_list(path: Path) -> bool:
@@ -79,6 +79,8 @@ def read_table(path: Path, facts: Facts) -> Recording:
     lines = io.StringIO(_decode(data), newline=None)
     first = next((line for line in lines if _counts(line)), "")
     delimiter = _delimiter(first)
+    if first.count(delimiter) > _MOST_CELLS:
+        raise RecordError(path, _FIELD, f"it has more than {_MOST_CELLS} cells in a line")
     cells = _split(first, delimiter)
     header = sum(not _is_number(cell) for cell in cells) > len(cells) / 2 and len(cells) > 0
     names = cells if header and len(lead_rows(tuple(cells))) else []
@@ -129,8 +131,6 @@ def _delimiter(line: str) -> str:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    if len(line) > _LONGEST_LINE:
-        line = line[:_LONGEST_LINE]
     parts = line.split() if delimiter == " " else line.split(delimiter)
     return [part.strip(" \t\r\n\"'") for part in parts]
 
@@ -147,20 +147,22 @@ def _numbers(path: Path, text: str, delimiter: str) -> np.ndarray:
     """Returns float64 [line, cell] of a text; an empty cell is a missing sample."""
     if delimiter != "," and "," in text:
         text = text.replace(",", ".")
-    if not text.strip():
+    flat, width = array("d"), 0
+    for line in filter(_counts, io.StringIO(text)):
+        try:
+            row = list(map(float, line.split(None if delimiter == " " else delimiter)))
+        except ValueError:
+            try:
+                row = [float(cell) if cell else math.nan for cell in _split(line, delimiter)]
+            except ValueError as error:
+                raise RecordError(path, _FIELD, f"not all of it is numbers: {error}") from error
+        width = width or len(row)
+        if len(row) != width:
+            raise RecordError(path, _FIELD, f"a line has {len(row)} cells, the first {width}")
+        flat.extend(row)
+    if not flat:
         raise RecordError(path, _FIELD, "it has no numbers")
-    try:
-        plain = None if delimiter == " " else delimiter
-        return np.loadtxt(io.StringIO(text), delimiter=plain, ndmin=2, quotechar='"')
-    except (ValueError, OverflowError) as error:
-        reason = str(error)
-    rows = [_split(line, delimiter) for line in text.splitlines() if _counts(line)]
-    if len({len(row) for row in rows}) > 1:
-        raise RecordError(path, _FIELD, f"its lines have different numbers of cells ({reason})")
-    try:
-        return np.array([[float(cell) if cell else math.nan for cell in row] for row in rows])
-    except ValueError as error:
-        raise RecordError(path, _FIELD, f"not all of it is numbers ({error})") from error
+    return np.frombuffer(flat).reshape(-1, width)
 
 
 def _rows_of_leads(path: Path, text: str, delimiter: str, facts: Facts) -> Recording:
@@ -179,25 +181,25 @@ def _without_time(
     values: np.ndarray, names: list[str], facts: Facts
 ) -> tuple[np.ndarray, Facts, list[str]]:
     """Takes out columns of times and counters; times tell the rate if nothing else does."""
-    kept = []
+    taken = []
     for row, name in enumerate(names):
-        with np.errstate(all="ignore"):
-            steps = np.diff(values[row, :1000])
-            even = len(steps) > 0 and bool(
-                np.all(steps > 0) and np.ptp(steps) <= 0.02 * steps.max()
-            )
         match = _TIME.fullmatch(name)
         unnamed = row == 0 and not name and len(names) > 1
-        if not even or not (match or unnamed or _COUNTER.fullmatch(name)):
-            kept.append(row)
+        if not (match or unnamed or (name and _COUNTER.fullmatch(name))):
             continue
+        with np.errstate(all="ignore"):
+            steps = np.diff(values[row, :1000])
+            if not len(steps) or not np.all(steps > 0) or np.ptp(steps) > 0.02 * steps.max():
+                continue
+        taken.append(row)
         if facts.rate or not (match or unnamed):
             continue
         step = float((values[row, -1] - values[row, 0]) / (values.shape[1] - 1))
         unit = (match[1] or name if match else "").lower()
-        in_ms = unit == "ms" or not (match and match[1]) and not _RATES[0] <= 1 / step <= _RATES[1]
+        in_ms = unit == "ms" or not (match and match[1]) and not RATES[0] <= 1 / step <= RATES[1]
         rate = 1000 / step if in_ms else 1 / step
-        if _RATES[0] <= rate <= _RATES[1]:
+        if RATES[0] <= rate <= RATES[1]:
             whole = round(rate)
             facts = replace(facts, rate=float(whole) if abs(rate - whole) < 1e-3 * rate else rate)
-    return values[kept], facts, [names[row] for row in kept]
+    left = [name for row, name in enumerate(names) if row not in taken]
+    return np.delete(values, taken, axis=0), facts, left

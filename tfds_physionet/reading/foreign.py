@@ -10,10 +10,10 @@ from tfds_physionet.databases import database_of
 from tfds_physionet.errors import RecordError
 from tfds_physionet.formats import arrays, clinical, kinds, tables
 from tfds_physionet.formats.facts import Facts, facts_of
-from tfds_physionet.formats.recording import Recording, StoredChannel
+from tfds_physionet.formats.recording import RATES, Recording, StoredChannel
 from tfds_physionet.reading.annotations import read_annotations
 from tfds_physionet.reading.channels import Channel, choose_channels, gain_per_mv
-from tfds_physionet.reading.headers import RATES, RecordHeader, Storage
+from tfds_physionet.reading.headers import RecordHeader, Storage
 
 _LONGEST = 1 << 28  # numbers of all channels together
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tfds_physionet.databases import database_of
 from tfds_physionet.errors import RecordError, beside, read_file
+from tfds_physionet.formats.recording import RATES
 from tfds_physionet.reading.annotations import read_annotations
 from tfds_physionet.reading.channels import Channel, choose_channels, parse_channel
 from tfds_physionet.reading.header_text import (
@@ -23,8 +24,6 @@ from tfds_physionet.reading.header_text import (
 
 _MOST_CHANNELS, _MOST_SEGMENTS = 1024, 1024
 _DEFAULT_RATE = 250.0  # header(5)
-RATES = (10.0, 1e5)
-"""Sampling rates in Hz that an ECG may have: below, no QRS is seen; above, nothing samples one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
