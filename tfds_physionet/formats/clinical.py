@@ -51,6 +51,7 @@ def read_clinical(path: Path, kind: str) -> Recording:
             )
         except Exception as error:  # a damaged file makes it, or pydicom, raise anything
             reason = str(error).replace(str(path), path.name) or type(error).__name__
+            reason = reason.removeprefix(f"{CLINICAL[kind]}: ")
             raise RecordError(path, CLINICAL[kind], reason) from error
     if not channels:
         raise RecordError(path, CLINICAL[kind], "it holds no rhythm, only other channels or none")
