@@ -4,6 +4,7 @@ import contextlib
 import statistics
 import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +50,26 @@ def _at_least(name: str, ours: float, peer: float, times: float, rate: float) ->
     return Row(name, ours, peer, "records/s", target, met, note)
 
 
-def batches_per_s(records: Path, data_dir: Path) -> float:
-    """Records a second of the stream that training sees, after its first batches."""
+def opened_stream(
+    records: Path, data_dir: Path, length: int, batch: int
+) -> Generator[dict[str, np.ndarray]]:
+    """The stream that training sees, of all records of a folder; prepared in `data_dir`."""
     from configs import default
     from resunet_lc_jax.data import sources, stream
     from resunet_lc_jax.runs import settings
 
     config = default.get_config()
     config.data.records, config.data.data_dir = str(records), str(data_dir)
-    config.data.length, config.eval.batch_size = LENGTH, BATCH
+    config.data.length, config.eval.batch_size = length, batch
     with contextlib.redirect_stdout(None):
         opened = sources.open_records(settings.source(config), settings.split_rules(config))
     split = opened.selection.split("all")
-    batches = stream.training_batches(opened, split, settings.windowing(config))
+    return stream.training_batches(opened, split, settings.windowing(config))
+
+
+def batches_per_s(records: Path, data_dir: Path) -> float:
+    """Records a second of the stream that training sees, after its first batches."""
+    batches = opened_stream(records, data_dir, LENGTH, BATCH)
     for _ in range(40):
         next(batches)
     start = time.perf_counter()

@@ -1,9 +1,11 @@
-"""ResUNet-LC as both sides run it: ours compiled, the PyTorch twin in either memory layout.
+"""ResUNet-LC as each side runs it: ours; the PyTorch twin eager, compiled and in ONNX Runtime.
 
 Each function makes everything it needs and returns a call to time; they run in processes of their
-own (see `timing.contender`), so that the two sides share neither threads nor memory.
+own (see `timing.contender`), so that the sides share neither threads nor memory.
 """
 
+import io
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +15,8 @@ import numpy as np
 from benchmarks.timing import cores
 
 LAYOUTS = ("contiguous", "channels_last")
+COMPILED = "torch.compile"  # of the layout that is the faster one without it, too
+FORMS = (*LAYOUTS, COMPILED)
 LEADS, CLASSES = 12, 26
 
 
@@ -84,44 +88,64 @@ def our_scores(size: int, length: int) -> Callable[[], None]:
     return lambda: jax.block_until_ready(score(fewer, batch))
 
 
-def _twin(length: int, layout: str) -> tuple[Any, Any]:
+def _twin(length: int, form: str, width: int) -> tuple[Any, Any]:
     import torch
 
     from benchmarks.torch_twin import create_twin
 
     torch.set_num_threads(cores())
     torch.manual_seed(0)
-    twin = create_twin("resunet_lc", num_samples=length)
-    form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    return torch, twin.to(memory_format=form)  # type: ignore[call-overload]
+    twin = create_twin("resunet_lc", num_samples=length, width=width)
+    if form != "contiguous":
+        twin = twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return torch, torch.compile(twin) if form == COMPILED else twin
 
 
-def torch_step(size: int, length: int, layout: str) -> Callable[[], None]:
-    """The same training step of the PyTorch twin."""
-    torch, twin = _twin(length, layout)
+def torch_step(size: int, length: int, form: str, width: int = 128) -> Callable[[], Any]:
+    """The same training step of the PyTorch twin in one of `FORMS`."""
+    torch, twin = _twin(length, form, width)
     optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3)
     signal, labels = _torch_inputs(torch, size, length)
 
-    def call() -> None:
+    def call() -> float:
         optimizer.zero_grad()
         loss = torch.nn.functional.binary_cross_entropy_with_logits(twin(signal), labels)
         loss.backward()
         optimizer.step()
+        return loss.item()
 
     return call
 
 
-def torch_scores(size: int, length: int, layout: str) -> Callable[[], None]:
-    """The same scores from the PyTorch twin."""
-    torch, twin = _twin(length, layout)
+def torch_scores(size: int, length: int, form: str, width: int = 128) -> Callable[[], Any]:
+    """The same scores from the PyTorch twin in one of `FORMS`."""
+    torch, twin = _twin(length, form, width)
     twin.eval()
     signal, _ = _torch_inputs(torch, size, length)
 
-    def call() -> None:
+    def call() -> Any:
         with torch.inference_mode():
-            torch.sigmoid(twin(signal))
+            return torch.sigmoid(twin(signal)).numpy()
 
     return call
+
+
+def onnx_scores(size: int, length: int, width: int = 128) -> Callable[[], Any]:
+    """The same scores from ONNX Runtime, of what torch.onnx exports of the twin."""
+    import onnxruntime
+
+    torch, twin = _twin(length, "contiguous", width)
+    signal, _ = _torch_inputs(torch, size, length)
+    scores = torch.nn.Sequential(twin.eval(), torch.nn.Sigmoid())
+    with io.BytesIO() as file, warnings.catch_warnings():
+        # It prefers its newer exporter, which needs one more package; the graph is the same.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(scores, (signal,), file, input_names=["signal"], dynamo=False)
+        model = file.getvalue()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"signal": signal.numpy()})[0]
 
 
 def _torch_inputs(torch: Any, size: int, length: int) -> tuple[Any, Any]:

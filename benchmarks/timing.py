@@ -5,7 +5,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -70,7 +70,7 @@ class Contender:
 
     Attributes:
       call: Does it once and returns the seconds.
-      made_s: The seconds that preparing for it took: imports, drawing weights, compiling.
+      made_s: The seconds of imports, drawing weights, compiling and a first call.
     """
 
     call: Callable[[], float]
@@ -99,6 +99,21 @@ def contender(make: Callable[..., Callable[[], Any]], *arguments: Any) -> Iterat
             process.kill()
 
 
+@contextmanager
+def contenders(makes: Mapping[str, tuple]) -> Iterator[dict[str, Contender]]:
+    """Runs several: {name: (make, *arguments)}; leaves peers out that cannot be made here."""
+    with ExitStack() as stack:
+        running = {}
+        for name, make in makes.items():
+            try:
+                running[name] = stack.enter_context(contender(*make))
+            except RuntimeError:
+                if name == "ours":
+                    raise
+                print(f"{name} can't be run here and is left out", flush=True)
+        yield running
+
+
 def _answer(connection: Connection) -> float:
     try:
         return connection.recv()
@@ -109,6 +124,7 @@ def _answer(connection: Connection) -> float:
 def _serve(connection: Connection, make: Callable, arguments: Sequence[Any]) -> None:
     start = time.perf_counter()
     call = make(*arguments)
+    call()  # what is compiled when it is first called belongs to the making
     connection.send(time.perf_counter() - start)
     while True:
         try:
@@ -132,3 +148,9 @@ def alternate(contenders: Mapping[str, Contender], *, rounds: int) -> dict[str, 
 def best_peer(times: Mapping[str, float]) -> tuple[str, float]:
     """The fastest of all but 'ours', and its name."""
     return min(((n, t) for n, t in times.items() if n != "ours"), key=lambda item: item[1])
+
+
+def in_words(times: Mapping[str, float]) -> str:
+    """The peers and their seconds, the fastest first."""
+    peers = sorted((spent, name) for name, spent in times.items() if name != "ours")
+    return ", ".join(f"{name} {spent:.3g} s" for spent, name in peers)

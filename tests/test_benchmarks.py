@@ -1,12 +1,14 @@
 """The benchmarks' peers compute what our side computes, or the comparison would mean nothing."""
 
 import json
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks import input as reading
-from benchmarks import run, scoring
+from benchmarks import networks, run, scoring, timing
 from benchmarks.timing import Row, faster
 from resunet_lc_jax.measures import metrics, thresholds
 from tfds_physionet.reading.records import read_record
@@ -68,3 +70,28 @@ def test_parts_measured_later_join_the_results(tmp_path, monkeypatch):
         results["parts"]["scoring"]["rows"][0]
     )
     assert "threshold" in (tmp_path / "benchmarks.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what torch.compile itself uses is
+def test_the_exported_and_the_compiled_twin_score_as_the_eager_one():
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    expected = networks.torch_scores(2, 512, "channels_last", width=8)()
+    assert expected.shape == (2, 26)
+    for call in (
+        networks.onnx_scores(2, 512, width=8),
+        networks.torch_scores(2, 512, networks.COMPILED, width=8),
+    ):
+        np.testing.assert_allclose(call(), expected, atol=1e-5)
+    losses = [networks.torch_step(2, 512, form, width=8)() for form in networks.FORMS]
+    np.testing.assert_allclose(losses, losses[0], atol=0.1)  # each draws its own dropout
+
+
+def test_a_peer_that_cannot_be_made_is_left_out_and_the_fastest_of_the_others_counts(capfd):
+    makes = {"ours": (partial, int), "eager": (partial, int), "odd": (sys.exit, "no library")}
+    with timing.contenders(makes) as running:
+        times = timing.alternate(running, rounds=1)
+    assert set(times) == {"ours", "eager"} and timing.best_peer(times)[0] == "eager"
+    assert timing.in_words({"ours": 1, "slow": 3.0, "eager": 2.0}) == "eager 2 s, slow 3 s"
+    assert "odd can't be run here" in capfd.readouterr().out
