@@ -50,6 +50,7 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
     from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
     from resunet_lc_jax.runs.open_run import OpenRun
     from resunet_lc_jax.runs.prediction_folder import begun
+    from resunet_lc_jax.runs.prediction_tables import write_predictions
     from tfds_physionet.reading.finding import find_records
 
     config = default.get_config()
@@ -64,7 +65,7 @@ def our_folder(width: int, records: Path, output: Path) -> Callable[[], None]:
         with contextlib.redirect_stdout(io.StringIO()), begun(output, {}) as journal:
             scored = predict.score_found(run, found, errors, "predicting", journal)
             decided = ((record, scores, run.thresholds.decide(scores)) for record, scores in scored)
-            predict.write_predictions(decided, errors, found, output)
+            write_predictions(decided, errors, found, output)
 
     return call
 

@@ -4,13 +4,15 @@
   python main.py --config=configs/default.py --config.data.records=DIR --workdir=W
   python main.py --mode=evaluate --workdir=W [--split=test] [--config.data.records=DIR]
   python main.py --mode=evaluate --workdir=W --leads=2,3,4,6,12
-  python main.py --mode=predict --workdir=W --input=DIR --output=OUT
+  python main.py --mode=predict [--workdir=W] --input=DIR --output=OUT
   python main.py --mode=compare --runs=W1,TABLE,A:W2+W3,... --output=OUT [--split=test]
   python main.py --mode=crossvalidate --config=C --workdir=W [--folds=1,2,...]
   python main.py --mode=import_torch --config=C --torch_checkpoint=F --workdir=W
   python main.py --mode=export_torch --workdir=W --output=F
   python main.py --mode=export --workdir=W --output=model.onnx
 
+--workdir=simulated and --workdir=finetuned are networks of this package (a folder of that name is
+./simulated), the second of which predicts without a workdir; their reports go to --output.
 With --runs=W1,W2,... [--vote=mean|majority] evaluate and predict take these runs as an ensemble.
 The same training command, run again, takes an interrupted run up where it stopped.
 Every knob stands in configs/default.py with its unit and reason. --config=quickstart stands for
@@ -35,6 +37,7 @@ from ml_collections import ConfigDict, config_flags
 from resunet_lc_jax.config_files import with_config_files
 from resunet_lc_jax.devices import channel
 from resunet_lc_jax.ending import End, end_of, keep_writing
+from resunet_lc_jax.pretrained import BETTER, located, written_to
 
 _AGAIN_S = 10.0  # what is tidied up after a signal takes less
 
@@ -54,10 +57,10 @@ class Mode:
 
 
 def _train() -> int:
-    config = _given_config()
+    config, workdir = _given_config(), _own_folder()
     from resunet_lc_jax.train import train
 
-    return train(config, _path(_WORKDIR))
+    return train(config, workdir)
 
 
 def _evaluate() -> int:
@@ -67,18 +70,16 @@ def _evaluate() -> int:
         if _LEADS.value:
             raise ValueError("--leads evaluates one run; give its --workdir without --runs")
         configs = {run: _config_of(run) for run in together.runs}
-        ensemble.evaluate_ensemble(together, configs, _path(_WORKDIR), split=_SPLIT.value)
+        ensemble.evaluate_ensemble(together, configs, _own_folder(), split=_SPLIT.value)
         return 0
-    config = _config_of(_path(_WORKDIR))
+    from resunet_lc_jax.evaluate import evaluate, evaluate_leads
+
+    run, output = _run(), _path(_OUTPUT) if _OUTPUT.value else None
     if _LEADS.value:
-        from resunet_lc_jax.evaluate import evaluate_leads
-
         sizes = _numbers(_LEADS)
-        evaluate_leads(config, _path(_WORKDIR), split=_SPLIT.value, sizes=sizes)
+        evaluate_leads(_config_of(run), run, split=_SPLIT.value, sizes=sizes, output=output)
     else:
-        from resunet_lc_jax.evaluate import evaluate
-
-        evaluate(config, _path(_WORKDIR), split=_SPLIT.value)
+        evaluate(_config_of(run), run, split=_SPLIT.value, output=output)
     return 0
 
 
@@ -88,48 +89,49 @@ def _predict() -> int:
     where, how = (_path(_INPUT), _path(_OUTPUT)), {"strict": _STRICT.value, "facts": _facts()}
     if together := _ensemble():
         configs = {run: _config_of(run) for run in together.runs}
-        workdir = _path(_WORKDIR)
-        return ensemble.predict_ensemble(together, configs, workdir, *where, **how)
+        return ensemble.predict_ensemble(together, configs, _own_folder(), *where, **how)
     from resunet_lc_jax.predict import predict
 
-    config = _config_of(_path(_WORKDIR))
-    return predict(config, _path(_WORKDIR), *where, **how)
+    if _WORKDIR.value is None:
+        print(f"{BETTER!r} predicts, a network of this package; its card: {_run() / 'card.md'}")
+    return predict(_config_of(_run()), _run(), *where, **how)
 
 
 def _compare() -> int:
     from resunet_lc_jax.compare import compare
+    from resunet_lc_jax.shipping import evaluated
 
-    folders = [Path(run).expanduser() for run in _needed(_RUNS)]
-    seen = _CONFIG.value.eval.seen_records
-    print(compare(folders, _path(_OUTPUT), split=_SPLIT.value, seen_records=seen))
+    output, split = _path(_OUTPUT), _SPLIT.value
+    runs = evaluated(_needed(_RUNS), _config_of, output, split=split)
+    print(compare(runs, output, split=split, seen_records=_CONFIG.value.eval.seen_records))
     return 0
 
 
 def _crossvalidate() -> int:
-    config = _given_config()
+    config, workdir = _given_config(), _own_folder()
     from resunet_lc_jax.crossvalidate import crossvalidate
 
-    return crossvalidate(config, _path(_WORKDIR), _numbers(_FOLDS))
+    return crossvalidate(config, workdir, _numbers(_FOLDS))
 
 
 def _import_torch() -> int:
     from resunet_lc_jax.exchange import import_torch
 
-    import_torch(_given_config(files=False), _path(_WORKDIR), _path(_TORCH))
+    import_torch(_given_config(files=False), _own_folder(), _path(_TORCH))
     return 0
 
 
 def _export_torch() -> int:
     from resunet_lc_jax.exchange import export_torch
 
-    export_torch(_config_of(_path(_WORKDIR)), _path(_WORKDIR), _path(_OUTPUT))
+    export_torch(_config_of(_run()), _run(), _path(_OUTPUT))
     return 0
 
 
 def _export() -> int:
     from resunet_lc_jax.export import export
 
-    export(_config_of(_path(_WORKDIR)), _path(_WORKDIR), _path(_OUTPUT))
+    export(_config_of(_run()), _run(), _path(_OUTPUT))
     return 0
 
 
@@ -148,7 +150,9 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "a file, or a name of configs/; --config.x.y=z changes one of its knobs"
 )
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
-_WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "the run's folder, or a network of this package: simulated or finetuned"
+)
 _SPLIT = flags.DEFINE_string("split", "test", "evaluate: train, validation, test, all or fold_N")
 _INPUT = flags.DEFINE_string(
     "input", None, "predict: an ECG, a folder of them at any depth, or a list (.txt, .csv)"
@@ -272,8 +276,8 @@ def _ensemble() -> Any:
     from resunet_lc_jax.ensemble import Ensemble, find_ensemble
 
     if _RUNS.value is None:
-        return find_ensemble(_path(_WORKDIR))
-    return Ensemble(tuple(Path(run).expanduser().resolve() for run in _RUNS.value), _VOTE.value)
+        return find_ensemble(_run())
+    return Ensemble(tuple(located(run).resolve() for run in _RUNS.value), _VOTE.value)
 
 
 def _facts() -> Any:
@@ -296,6 +300,15 @@ def _needed(flag: flags.FlagHolder) -> Any:
     if flag.value is None:
         raise ValueError(f"--mode={_MODE.value} needs --{flag.name}")
     return flag.value
+
+
+def _run() -> Path:
+    missing = _WORKDIR.value is None and _MODE.value == "predict"
+    return located(BETTER if missing else _needed(_WORKDIR))
+
+
+def _own_folder() -> Path:
+    return written_to(_needed(_WORKDIR))
 
 
 def _path(flag: flags.FlagHolder) -> Path:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from resunet_lc_jax.runs.flat import flatten
 
 
@@ -40,6 +42,12 @@ def with_config_files(argv: Sequence[str]) -> list[str]:
     return [argv[0], *default, *words]
 
 
+def default_config() -> ConfigDict:
+    """Returns the config of configs/default.py."""
+    _folder()
+    return importlib.import_module("configs.default").get_config()
+
+
 def _folder() -> Path:
     """The folder of the configs, made importable; no installed package bears so common a name."""
     package = Path(__file__).resolve().parent
@@ -57,7 +65,7 @@ def _folder() -> Path:
 
 
 def _check_name(name: str) -> None:
-    known = list(flatten(importlib.import_module("configs.default").get_config().to_dict()))
+    known = list(flatten(default_config().to_dict()))
     if not any(knob == name or knob.startswith(f"{name}.") for knob in known):
         close = difflib.get_close_matches(name, known, 1)
         meant = f"; did you mean config.{close[0]}?" if close else ""

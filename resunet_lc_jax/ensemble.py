@@ -18,14 +18,7 @@ from resunet_lc_jax.evaluate import keep_temperatures, keep_thresholds, publish
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
 from resunet_lc_jax.measures.predictions import Predictions, check_same_records
 from resunet_lc_jax.measures.thresholds import Thresholds, choose
-from resunet_lc_jax.predict import (
-    Errors,
-    ReadRecord,
-    by_given_rule,
-    score_found,
-    unreadable_folders,
-    write_predictions,
-)
+from resunet_lc_jax.predict import by_given_rule, score_found, unreadable_folders
 from resunet_lc_jax.runs import kept_thresholds, settings
 from resunet_lc_jax.runs.about import about_run, about_together
 from resunet_lc_jax.runs.changes import named
@@ -42,6 +35,7 @@ from resunet_lc_jax.runs.kind import (
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from resunet_lc_jax.runs.overlaps import Overlap
 from resunet_lc_jax.runs.prediction_folder import begun
+from resunet_lc_jax.runs.prediction_tables import Errors, ReadRecord, write_predictions
 from resunet_lc_jax.runs.screen import say
 from tfds_physionet.errors import RecordError
 from tfds_physionet.files import write_json
@@ -136,6 +130,7 @@ def evaluate_ensemble(
         notes=notes,
         about=about_together(members, workdir, network=name, thresholds=rule),
         overlaps=overlaps,
+        temperatures=Temperatures.from_json(workdir / CALIBRATION, step=None),
     )
 
 
@@ -262,7 +257,8 @@ def predict_ensemble(
     rule = kept.thresholds.method if ensemble.vote == "mean" else "of the runs, by vote"
     members = [about_run(run, None) for run in runs]
     about = about_together(members, workdir, network=name, thresholds=rule)
-    about |= {"notes": notes, "strict": strict}
+    untrusted = {name: why for run in runs for name, why in run.untrusted.items()}
+    about |= {"notes": notes, "strict": strict, "untrusted": untrusted}
     with begun(output, about) as journal:
         scores: list[dict[str, np.ndarray]] = []
         records: dict[str, ReadRecord] = {}
@@ -283,4 +279,6 @@ def predict_ensemble(
             decided.append((record, *_vote(each, decisions, ensemble.vote, kept.thresholds)))
         unread = unreadable_folders(found) + list(errors.items())
         temperatures = Temperatures.from_json(workdir / CALIBRATION, step=None)
-        return write_predictions(decided, unread, found, output, temperatures=temperatures)
+        return write_predictions(
+            decided, unread, found, output, temperatures=temperatures, untrusted=untrusted
+        )

@@ -21,6 +21,7 @@ from resunet_lc_jax.runs import kept_thresholds
 from resunet_lc_jax.runs.about import about_run
 from resunet_lc_jax.runs.changes import named
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept
+from resunet_lc_jax.runs.kind import EVALUATION, FOLDS, SHIPPED, expect, kind_of
 from resunet_lc_jax.runs.making import describe_records, describe_training
 from resunet_lc_jax.runs.open_run import OpenRun, open_run, score_split
 from resunet_lc_jax.runs.overlaps import Overlap, notes_on, titled
@@ -99,7 +100,9 @@ def keep_thresholds(
     return chosen
 
 
-def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]:
+def evaluate(
+    config: ConfigDict, workdir: Path, *, split: str, output: Path | None = None
+) -> dict[str, Any]:
     """Evaluates a run's best checkpoint on a split; see `publish` for what is written.
 
     Where `config.eval.thresholds` is not the run's own, thresholds are chosen anew by it, and not
@@ -110,42 +113,64 @@ def evaluate(config: ConfigDict, workdir: Path, *, split: str) -> dict[str, Any]
       config: The run's config, perhaps with other settings.
       workdir: The run's folder.
       split: 'train', 'validation', 'test', 'all', or one fold as 'fold_3'.
+      output: Where to write to instead of the run's folder; a shipped network needs it.
 
     Returns:
       The report, see `report.build_report`.
 
     Raises:
-      ValueError: There is no such split, or its records had a part in making the run.
+      ValueError: There is no such split, its records had a part in making the run, or the output
+        is missing or of another kind.
     """
+    _check_output(workdir, output)
     run = open_run(workdir, config, split)
     if "eval.thresholds" in run.changed:
         validation = run.score("validation")
         chosen = thresholds.choose(config.eval.thresholds, validation.labels, validation.scores)
         run = replace(run, kept=Kept(chosen))
-    return evaluate_run(run, split)
+    return evaluate_run(run, split, output)
 
 
-def evaluate_run(run: OpenRun, split: str) -> dict[str, Any]:
+def _check_output(workdir: Path, output: Path | None) -> None:
+    if output is not None:
+        expect(output, EVALUATION)
+    elif kind_of(workdir) == SHIPPED:
+        raise ValueError(f"nothing is written into {workdir}: give --output=FOLDER for the report")
+
+
+def evaluate_run(run: OpenRun, split: str, output: Path | None = None) -> dict[str, Any]:
     """Evaluates an open run, as `evaluate` does; of the test split it writes the model card."""
     scored = run.score(split)
     anew = "eval.thresholds" in run.changed
     measured = publish(
         scored,
         run.config,
-        run.workdir,
+        _made(run, output),
         split=named(split, run.changed),
         title=run.title,
         notes=run.notes,
         about=about_run(run, split),
         overlaps=run.tuned_overlaps(split) if anew else [run.overlaps[split]],
+        temperatures=Temperatures.from_json(run.workdir / CALIBRATION, step=run.step),
     )
-    if split == "test" and not run.changed and run.records is not None and hosts.is_main():
+    own = output is None and not run.changed
+    if split == "test" and own and run.records is not None and hosts.is_main():
         records, training = describe_records(run.records), describe_training(run)
         card = build_card(measured, records=records, training=training)
         write_json(run.workdir / "evaluation" / "card.json", card)
         with replacing(run.workdir / "evaluation" / "card.md") as beside:
             beside.write_text(format_card(card), encoding="utf-8")
     return measured
+
+
+def _made(run: OpenRun, output: Path | None) -> Path:
+    """The folder that reports of a run go to; another one than its own says of what they are."""
+    if output is not None and hosts.is_main():
+        config = run.config
+        folds = {key: list(config.data[key]) for key in FOLDS}
+        mark = {"name": config.model.name, "run": run.workdir.resolve().name, "data": folds}
+        write_json(output / EVALUATION.mark, mark)
+    return output or run.workdir
 
 
 def publish(
@@ -158,6 +183,7 @@ def publish(
     about: Mapping[str, Any],
     notes: Sequence[str] = (),
     overlaps: Sequence[Overlap] = (),
+    temperatures: Temperatures | None = None,
 ) -> dict[str, Any]:
     """Measures predictions and writes what there is to know of them.
 
@@ -173,14 +199,14 @@ def publish(
       about: The same for machines, see `about.about_run`.
       notes: What a reader must know of the records.
       overlaps: What of the records had a part in making each of the runs.
+      temperatures: Of what made the predictions.
 
     Returns:
       The report, see `report.build_report`, and the notes; `seen` holds the overlaps that there
       are.
     """
     notes, title = [*notes, *notes_on(overlaps)], titled(title, overlaps)
-    fitted = Temperatures.from_json(workdir / CALIBRATION, step=about.get("step"))
-    measured = _report(predictions, config, about, fitted) | {
+    measured = _report(predictions, config, about, temperatures) | {
         "notes": notes,
         "seen": [asdict(one) for one in overlaps if one.note],
     }
@@ -210,7 +236,12 @@ def _report(
 
 
 def evaluate_leads(
-    config: ConfigDict, workdir: Path, *, split: str, sizes: Sequence[int]
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    split: str,
+    sizes: Sequence[int],
+    output: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluates a run's best checkpoint on a split with each of several lead sets.
 
@@ -224,6 +255,7 @@ def evaluate_leads(
       workdir: The run's folder.
       split: As in `evaluate`.
       sizes: Of `leads.LEAD_SETS`.
+      output: As in `evaluate`; then no thresholds are kept.
 
     Returns:
       {'notes': [...], 'seen': [...], 'leads': {size: the report of `report.build_report`}}.
@@ -233,6 +265,7 @@ def evaluate_leads(
     """
     for size in sizes:
         lead_mask(size, config.data.leads)
+    _check_output(workdir, output)
     run = open_run(workdir, config, split, "validation")
     overlaps = run.tuned_overlaps(split)
     reports, chosen = {}, {}
@@ -254,9 +287,9 @@ def evaluate_leads(
     seen = [asdict(one) for one in overlaps if one.note]
     result = {"notes": notes, "seen": seen, "leads": reports}
     if hosts.is_main():
-        path = workdir / "evaluation" / f"{named(split, run.changed)}_leads.json"
+        path = _made(run, output) / "evaluation" / f"{named(split, run.changed)}_leads.json"
         write_json(path, result)
-        if not run.changed:
+        if output is None and not run.changed:
             kept_thresholds.keep_by_leads(workdir, chosen, run.checkpoint)
         count = next(iter(reports.values()))["records"]
         say(f"{title}, {split}: {count:,} records")

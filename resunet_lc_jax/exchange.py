@@ -20,7 +20,8 @@ from resunet_lc_jax.pytorch.checkpoint import TorchCheckpoint, read_checkpoint, 
 from resunet_lc_jax.pytorch.files import writable
 from resunet_lc_jax.runs import settings
 from resunet_lc_jax.runs.checkpoints import Checkpoints
-from resunet_lc_jax.runs.kind import IMPORTED, RUN, kind_of
+from resunet_lc_jax.runs.kind import IMPORTED, RUN, SHIPPED, kind_of
+from resunet_lc_jax.runs.open_run import load_run
 from resunet_lc_jax.runs.screen import say
 from resunet_lc_jax.runs.workdir import (
     build_model,
@@ -103,13 +104,20 @@ def _store(config: ConfigDict, workdir: Path, state: TrainState, imported: dict)
 def export_torch(config: ConfigDict, workdir: Path, path: Path) -> None:
     """Writes a run's best checkpoint as PyTorch weights, which the reference's code loads.
 
-    The path ends in .pt, .pth, .safetensors or .npz; its folder is made if it is missing.
+    The path ends in .pt, .pth, .safetensors or .npz; its folder is made if it is missing. A shipped
+    network has no optimiser's state.
 
     Raises:
       ValueError: No such file can be written.
       FileNotFoundError: The run has no checkpoint yet.
     """
     writable(path)
+    if kind_of(workdir) == SHIPPED:
+        run = load_run(workdir, config)
+        state_dict = weights.to_state_dict(run.variables, num_batches_tracked=run.step)
+        write_checkpoint(path, TorchCheckpoint(state_dict, step=run.step))
+        say(f"{workdir.name}, step {run.step:,}, written to {path}: {len(state_dict)} arrays")
+        return
     template = create_template(config, build_model(config))
     with open_checkpoints(workdir) as checkpoints:
         if checkpoints.best is None:

@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from resunet_lc_jax.pretrained import located
 from resunet_lc_jax.pytorch import weights
 from resunet_lc_jax.pytorch.checkpoint import read_checkpoint
 from resunet_lc_jax.runs.config import load_config
@@ -31,7 +32,7 @@ def first_variables(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
     drawn = initial_variables(config, model)
     if config.init_from is None:
         return drawn
-    source = Path(config.init_from).expanduser()
+    source = located(config.init_from)
     given = weights.by_own_name(_state_dict(config, source), config.model.name)
     wanted = weights.to_state_dict(drawn)
     fresh = [

@@ -1,14 +1,12 @@
 """Scores a folder of records: one Challenge CSV a record, and two tables over all of them."""
 
-import csv
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -17,49 +15,23 @@ from ml_collections import ConfigDict
 from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.devices import hosts
 from resunet_lc_jax.measures.calibration import CALIBRATION, Temperatures
-from resunet_lc_jax.measures.challenge_csv import output_names, write_challenge_csv
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.about import about_run
 from resunet_lc_jax.runs.kept_thresholds import Kept
 from resunet_lc_jax.runs.kind import PREDICTION, expect
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from resunet_lc_jax.runs.prediction_folder import Journal, Scored, begun
+from resunet_lc_jax.runs.prediction_tables import Errors, ReadRecord, write_predictions
 from resunet_lc_jax.runs.screen import progress, say
-from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES
 from tfds_physionet.errors import of_record, printable
-from tfds_physionet.files import replacing
 from tfds_physionet.formats.facts import NO_FACTS, Facts
 from tfds_physionet.pool import map_ahead, num_cores
 from tfds_physionet.reading.finding import Found, FoundRecord, find_records
 from tfds_physionet.reading.records import RecordError, read_record, signal_bytes
 from tfds_physionet.reading.signals import PreparedSignal, prepare
 
-CLASS_COLUMNS = tuple("|".join(diagnosis.codes) for diagnosis in DIAGNOSES)
 Told = TypeVar("Told")
 _AHEAD_BYTES = 200_000_000  # of signals that are read before the network takes them
-
-
-class ReadRecord(NamedTuple):
-    """A record that could be read.
-
-    Attributes:
-      found: Its header, and its path below the input without the header's suffix.
-      leads_missing: Names of the standard leads that it neither has nor gives by others.
-      leads_derived: Names of those that were derived from others.
-      remarks: What a user should know of it though it is scored.
-    """
-
-    found: FoundRecord
-    leads_missing: tuple[str, ...]
-    leads_derived: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-
-Errors = list[tuple[str, RecordError]]
-"""Names of records, as paths below the input, and why each could not be scored."""
-
-Decided = tuple[ReadRecord, np.ndarray, np.ndarray]
-"""A record, its scores [26] and its decisions [26]."""
 
 
 def predict(
@@ -98,6 +70,7 @@ def predict(
     say(*run.notes)
     temperatures = Temperatures.from_json(workdir / CALIBRATION, step=run.step)
     about = about_run(run, None) | {"notes": run.notes, "strict": strict}
+    about |= {"untrusted": run.untrusted}
     with begun(output, about) as journal:
         decided = (
             (record, scores, decide(run, record, scores))
@@ -105,7 +78,9 @@ def predict(
                 run, found, errors, "predicting", journal, strict=strict
             )
         )
-        return write_predictions(decided, errors, found, output, temperatures=temperatures)
+        return write_predictions(
+            decided, errors, found, output, temperatures=temperatures, untrusted=run.untrusted
+        )
 
 
 def by_given_rule(run: OpenRun) -> OpenRun:
@@ -182,81 +157,6 @@ def score_found(
             if (noted := known(record)) is not None:
                 yield ReadRecord(record, *noted[:3]), noted.scores
         yield from scored(left, errors)
-
-
-def write_predictions(
-    decided: Iterable[Decided],
-    errors: Errors,
-    found: Found,
-    output: Path,
-    *,
-    temperatures: Temperatures | None = None,
-) -> int:
-    """Writes the files of `predict`: the records' own as they come, the tables in their order.
-
-    Args:
-      decided: Each record's scores and decisions.
-      errors: Of those that could not be read; complete once `decided` is used up.
-      found: The records.
-      output: Where the files go.
-      temperatures: Give predictions.csv a column <class>_calibrated for each class; all else, and
-        the Challenge's files, hold the scores as they are.
-
-    Returns:
-      The exit status: 0, or 1 if there is no record.
-    """
-    remarks: list[tuple[str, str]] = []
-    lines: dict[str, Decided] = {}
-    if not hosts.is_main():
-        deque(decided, maxlen=0)  # this process's share
-        return hosts.of_main("predicted", None)
-    names = output_names(record.name for record in found.records)
-    for record, scores, decisions in decided:
-        name = record.found.name
-        try:
-            path, last = output / names[name], name.rpartition("/")[2]
-            write_challenge_csv(path, last, CLASS_COLUMNS, decisions, scores, durable=False)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            reason = f"can't be written ({reason})"
-            errors.append((name, RecordError(record.found.path, "output", reason)))
-            continue
-        lines[name] = record, scores, decisions
-        remarks += [(name, remark) for remark in record.remarks]
-    places = {record.name: place for place, record in enumerate(found.records)}
-    for entries in (errors, remarks):
-        entries.sort(key=lambda entry: places.get(entry[0], -1))
-    os.sync()  # what the tables list is on the disk before they are
-    with (
-        replacing(output / "predictions.csv") as beside,
-        beside.open("w", newline="", encoding="utf-8") as file,
-    ):
-        rows = csv.writer(file)
-        columns = [*CLASS_NAMES, *(f"{name}_calibrated" for name in CLASS_NAMES if temperatures)]
-        rows.writerow(["record", "diagnoses", "leads_missing", "leads_derived", *columns])
-        for name in sorted(lines, key=places.__getitem__):
-            record, scores, decisions = lines[name]
-            diagnoses = "|".join(np.array(CLASS_NAMES)[decisions == 1])
-            leads = "|".join(record.leads_missing), "|".join(record.leads_derived)
-            shown = [*scores, *(temperatures.apply(scores) if temperatures else ())]
-            rows.writerow([name, diagnoses, *leads, *(f"{score:.9g}" for score in shown)])
-    with (
-        replacing(output / "errors.csv") as beside,
-        beside.open("w", newline="", encoding="utf-8") as file,
-    ):
-        rows = csv.writer(file)
-        rows.writerow(["record", "field", "reason"])
-        rows.writerows([name, error.field, error.reason] for name, error in errors)
-        rows.writerows([name, "remark", remark] for name, remark in remarks)
-    incomplete = sum(bool(record.leads_missing) for record, _, _ in lines.values())
-    say(
-        f"{len(lines):,} records scored, {len(errors):,} could not be read"
-        + (f", {incomplete:,} lacked leads" if incomplete else "")
-        + (f", {len(remarks):,} remarks" if remarks else "")
-        + (f" (see {output / 'errors.csv'})" if errors or remarks else "")
-        + f"; predictions in {output}"
-    )
-    return hosts.of_main("predicted", 0 if lines else 1)
 
 
 def _prepared_ahead(

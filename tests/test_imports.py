@@ -18,6 +18,7 @@ _WINGS = (
     "measures",
     "models",
     "devices",
+    "pretrained",
 )
 _MOST_COMMANDS = 16
 # The same of the data set's folders; `simulate` writes records and needs none of them. The modules

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from resunet_lc_jax.runs.combinations import faults
 from resunet_lc_jax.runs.flat import flatten
-from resunet_lc_jax.runs.kind import RUN, expect
+from resunet_lc_jax.runs.kind import RUN, SHIPPED, expect
 from resunet_lc_jax.runs.knobs import KNOBS
 from tfds_physionet.files import read_values, write_json
 
@@ -120,7 +120,7 @@ def load_for_use(
       ValueError: As `load_config`; or the folder holds no run but something else, or a change
         would make another network of it, or is wrong.
     """
-    expect(workdir, RUN)
+    expect(workdir, RUN, SHIPPED)
     config = load_config(workdir, default, say=say)
     own = flatten(config.to_dict())
     config.update_from_flattened_dict(dict(changes))
@@ -130,6 +130,14 @@ def load_for_use(
         listing = ", ".join(f"config.{n} ({own[n]!r} there, {given[n]!r} given)" for n in other)
         raise ValueError(f"{workdir} holds a run of another network: {listing}; leave that out")
     return config
+
+
+def with_records_of(config: ConfigDict, other: ConfigDict) -> ConfigDict:
+    """Returns a config that asks for the records and splits of another, in its own form."""
+    given, changed = flatten(other.to_dict()), config.copy_and_resolve_references()
+    names = [name for name, knob in KNOBS.items() if name.startswith("data.") and knob.in_use]
+    changed.update_from_flattened_dict({name: given[name] for name in names})
+    return changed
 
 
 def check_resumable(workdir: Path, config: ConfigDict) -> None:

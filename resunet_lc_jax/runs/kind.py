@@ -1,4 +1,4 @@
-"""What a folder is: a run, an ensemble of runs, a cross-validation or a prediction."""
+"""What a folder is: a run, a shipped network, an evaluation, an ensemble, and so on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,12 @@ class Kind:
 
 
 RUN = Kind("a run", "config.json", "train, evaluate, predict, compare and export take it")
+SHIPPED = Kind(
+    "a network as it is shipped",
+    "weights.safetensors",
+    "predict, evaluate, export and compare take it, and config.init_from",
+)
+EVALUATION = Kind("an evaluation", "evaluation.json", "compare takes it")
 ENSEMBLE = Kind("an ensemble", MARK, "evaluate, predict and compare take it")
 CROSSVALIDATION = Kind(
     "a cross-validation",
@@ -56,22 +62,23 @@ def kind_of(folder: Path) -> Kind | None:
         return ENSEMBLE
     if (folder / CROSSVALIDATION.mark).is_file() or next(folder.glob("fold_*/config.json"), None):
         return CROSSVALIDATION
-    if (folder / RUN.mark).is_file():
-        return RUN
+    for kind in (SHIPPED, RUN, EVALUATION):  # the first has the second's mark, too
+        if (folder / kind.mark).is_file():
+            return kind
     tables = all((folder / table).is_file() for table in PREDICTION_TABLES)
     return PREDICTION if tables or (folder / PREDICTION.mark).is_file() else None
 
 
-def expect(folder: Path, wanted: Kind) -> None:
-    """Checks that a folder is of a kind, or nothing yet.
+def expect(folder: Path, *wanted: Kind) -> None:
+    """Checks that a folder is of one of some kinds, or nothing yet.
 
     Raises:
       ValueError: It is of another kind; the message says what takes it.
     """
     kind = kind_of(folder)
-    if kind not in (None, wanted):
+    if kind is not None and kind not in wanted:
         raise ValueError(
-            f"{folder} holds {kind.name}, and this takes {wanted.name}: give another folder "
+            f"{folder} holds {kind.name}, and this takes {wanted[0].name}: give another folder "
             f"({kind.use})"
         )
 
@@ -97,11 +104,11 @@ def describe(workdir: Path) -> tuple[str, dict[str, Any]]:
     """Returns what made the predictions in a folder, and its folds by `FOLDS`.
 
     Raises:
-      FileNotFoundError: The folder holds neither a run nor an ensemble.
+      FileNotFoundError: The folder holds neither a run nor an ensemble, nor an evaluation.
       ValueError: A file of it is damaged.
     """
-    config = workdir / "config.json"
-    mark = read_mark(workdir)
+    config, evaluation = workdir / "config.json", workdir / EVALUATION.mark
+    mark = read_values(evaluation) if evaluation.is_file() else read_mark(workdir)
     if mark is None and not config.is_file():
         raise FileNotFoundError(f"{workdir} holds no run: there is no config.json in it")
     stored = read_values(config) if mark is None or "data" not in mark else mark

@@ -25,15 +25,13 @@ from resunet_lc_jax.models.folding import fold
 from resunet_lc_jax.runs import kept_thresholds, provenance, settings
 from resunet_lc_jax.runs.changes import Changes, changes, remarks
 from resunet_lc_jax.runs.kept_thresholds import Checkpoint, Kept, identify
+from resunet_lc_jax.runs.kind import SHIPPED, kind_of
 from resunet_lc_jax.runs.overlaps import Overlap, overlap
 from resunet_lc_jax.runs.screen import progress
 from resunet_lc_jax.runs.seen import Seen, read_seen, threshold_records
-from resunet_lc_jax.runs.workdir import (
-    build_model,
-    configure_jax,
-    initial_variables,
-    open_checkpoints,
-)
+from resunet_lc_jax.runs.trust import Untrusted, format_untrusted, read_untrusted
+from resunet_lc_jax.runs.weights import restore_weights
+from resunet_lc_jax.runs.workdir import build_model, configure_jax, initial_variables
 from tfds_physionet.diagnoses import NUM_CLASSES
 from tfds_physionet.reading.records import MISSING
 from tfds_physionet.reading.signals import PreparedSignal
@@ -82,7 +80,14 @@ class OpenRun:
     def notes(self) -> tuple[str, ...]:
         """What a reader of its numbers must know of records, thresholds and other settings."""
         kept = (self.kept.remark,) if self.kept.remark else ()
-        return (self.records.notes if self.records else ()) + kept + remarks(self.changed)
+        shipped = kind_of(self.workdir) == SHIPPED
+        card = (format_untrusted(self.untrusted),) if shipped and self.untrusted else ()
+        return (self.records.notes if self.records else ()) + kept + remarks(self.changed) + card
+
+    @cached_property
+    def untrusted(self) -> Untrusted:
+        """The classes that a reader should not trust, and why."""
+        return read_untrusted(self.workdir, self.checkpoint)
 
     @cached_property
     def changed(self) -> Changes:
@@ -188,11 +193,13 @@ def open_run(
 
     Raises:
       FileNotFoundError: The run has no checkpoint yet.
-      ValueError: The records are not the run's own, there is no such split, or its records had a
-        part in making the run.
+      ValueError: No records are named, they are not the run's own, there is no such split, or its
+        records had a part in making the run.
     """
     configure_jax(config)
     if splits:
+        if config.data.records is None:
+            raise ValueError(f"{workdir} has no records of its own; give --config.data.records=DIR")
         rules = settings.split_rules(config)
         given = records
         records = given.selected(rules) if given else open_records(settings.source(config), rules)
@@ -225,13 +232,9 @@ def load_run(
     """
     model = model or build_model(config)
     like = jax.eval_shape(partial(initial_variables, config, model))
-    with open_checkpoints(workdir) as checkpoints:
-        latest = (checkpoint or config.eval.checkpoint) == "latest"
-        step = checkpoints.latest if latest else checkpoints.best
-        if step is None:
-            raise FileNotFoundError(f"{workdir} holds no checkpoint yet; train the run first")
-        hosts.agree("a checkpoint", {"the checkpoint of the run": f"{workdir.absolute()}/{step}"})
-        variables = checkpoints.restore_variables(like, step)
+    step, variables = restore_weights(
+        workdir, like, checkpoint=checkpoint or config.eval.checkpoint
+    )
     loaded = identify(step, variables)
     kept = kept_thresholds.load(workdir, loaded)
     return OpenRun(workdir, config, model, variables, loaded, kept, records)

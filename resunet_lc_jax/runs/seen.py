@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resunet_lc_jax.data.selection import Selection, Split
+from resunet_lc_jax.pretrained import located
 from resunet_lc_jax.runs.kind import IMPORTED, started_from
 from resunet_lc_jax.runs.splits import FILE as SPLITS_FILE
 from resunet_lc_jax.runs.splits import read_splits
@@ -74,7 +75,7 @@ def seen_at_start(workdir: Path, init_from: str | None) -> Seen:
     start = Seen(unknown=imported or bare)
     if init_from is None:
         return start
-    before = read_seen(Path(init_from).expanduser())
+    before = read_seen(located(init_from))
     # What tuned it may tune again; what trained it is no more to choose by.
     served = {
         digest: frozenset("start" if part == "train" else part for part in parts)
@@ -96,12 +97,18 @@ def keep_seen(workdir: Path, start: Seen, selection: Selection) -> None:
         return
     for name in OF_SPLIT:
         start = start.over(served(selection, name))
+    write_seen(workdir, start)
+
+
+def write_seen(workdir: Path, seen: Seen) -> None:
+    """Writes a folder's seen.csv."""
+    path = workdir / _FILE
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["hash", "served", "landmarks"])
-        rows.writerows([[_UNKNOWN, "start", ""]] * start.unknown)
-        for digest, parts in start.served.items():
-            rows.writerow([digest, "|".join(sorted(parts)), start.landmarks.get(digest, "")])
+        rows.writerows([[_UNKNOWN, "start", ""]] * seen.unknown)
+        for digest, parts in seen.served.items():
+            rows.writerow([digest, "|".join(sorted(parts)), seen.landmarks.get(digest, "")])
 
 
 def read_seen(run: Path) -> Seen:

@@ -113,6 +113,8 @@ def test_the_wheel_holds_every_module_and_nothing_that_bears_a_common_name(
     expected |= {f"resunet_lc_jax/{name}" for name in _modules(source, "configs")}
     assert {name for name in names if name.endswith(".py")} == expected
     assert {f"{package}/py.typed" for package in packages} <= names
+    networks = (source / "resunet_lc_jax" / "pretrained").glob("*/*.*")
+    assert {path.relative_to(source).as_posix() for path in networks} <= names
 
 
 def test_help_speaks_of_the_command_and_answers_without_jax(

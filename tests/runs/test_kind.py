@@ -13,8 +13,10 @@ from resunet_lc_jax.runs.config import load_for_use
 from resunet_lc_jax.runs.kind import (
     CROSSVALIDATION,
     ENSEMBLE,
+    EVALUATION,
     PREDICTION,
     RUN,
+    SHIPPED,
     Kind,
     expect,
     kind_of,
@@ -24,6 +26,8 @@ from tfds_physionet.files import replacing
 
 _FILES = {
     RUN: ["config.json"],
+    SHIPPED: ["config.json", "weights.safetensors"],
+    EVALUATION: ["evaluation.json"],
     ENSEMBLE: ["ensemble.json"],
     CROSSVALIDATION: ["config.json", "crossvalidation.json"],
     PREDICTION: ["prediction.json"],
@@ -77,22 +81,22 @@ def test_commands_refuse_folders_of_another_kind_and_leave_them_as_they_are(
     members = Ensemble((tmp_path / "a", tmp_path / "b"))
     configs = dict.fromkeys(members.runs, config)
     calls = {
-        "train": (RUN, lambda: hold(folder, config).__enter__()),
+        "train": ((RUN,), lambda: hold(folder, config).__enter__()),
         "crossvalidate": (
-            CROSSVALIDATION,
+            (CROSSVALIDATION,),
             lambda: hold(folder, config, CROSSVALIDATION).__enter__(),
         ),
-        "use": (RUN, lambda: load_for_use(folder, config, {})),
-        "predict": (PREDICTION, lambda: predict(config, tmp_path / "a", tmp_path, folder)),
-        "vote": (ENSEMBLE, lambda: evaluate_ensemble(members, configs, folder, split="test")),
+        "use": ((RUN, SHIPPED), lambda: load_for_use(folder, config, {})),
+        "predict": ((PREDICTION,), lambda: predict(config, tmp_path / "a", tmp_path, folder)),
+        "vote": ((ENSEMBLE,), lambda: evaluate_ensemble(members, configs, folder, split="test")),
         "voted": (
-            PREDICTION,
+            (PREDICTION,),
             lambda: predict_ensemble(members, configs, tmp_path / "c", tmp_path, folder),
         ),
-        "import": (None, lambda: import_torch(config, folder, tmp_path / "x.pt")),
+        "import": ((), lambda: import_torch(config, folder, tmp_path / "x.pt")),
     }
     for wanted, call in calls.values():
-        if wanted != kind:
+        if kind not in wanted:
             with pytest.raises(ValueError, match=f"holds {kind.name}"):
                 call()
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
