@@ -244,9 +244,9 @@ def test_a_prediction_that_was_killed_goes_on_and_ends_as_the_one_that_was_not(
     assert {"errors.csv", "prediction.json", "g0/r0.csv"} <= exact
     tables = [files["predictions.csv"].decode().splitlines() for files in (whole, again)]
     rows = [np.array([line.split(",") for line in table]) for table in tables]
-    np.testing.assert_array_equal(rows[0][:, :4], rows[1][:, :4])
+    np.testing.assert_array_equal(rows[0][:, :5], rows[1][:, :5])
     # The batches hold other neighbours, so sums may differ in the last bits.
-    scores = [table[1:, 4:].astype(float) for table in rows]
+    scores = [table[1:, 5:].astype(float) for table in rows]
     np.testing.assert_allclose(*scores, atol=1e-6)
 
 
