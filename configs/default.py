@@ -19,7 +19,8 @@ def get_config() -> ConfigDict:
     # The folder where compiled programs are kept between runs; 'off' keeps none.
     config.compilation_cache = "~/.cache/resunet_lc_jax"
 
-    # A run's folder or a PyTorch checkpoint whose weights a new run starts from; unset: none.
+    # A run's folder, a network of the package ('simulated' or 'finetuned') or a PyTorch checkpoint
+    # whose weights a new run starts from; unset: none.
     config.init_from = config_dict.placeholder(str)
     # Which checkpoint of that run: 'best' or 'latest'.
     config.init_checkpoint = "best"

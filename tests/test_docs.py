@@ -85,7 +85,8 @@ def _module_flags(module: str) -> set[str]:
 
 
 def _commands(page: str) -> list[str]:
-    return [command for block in blocks_of(page) for command in block.commands]
+    lines = [line for block in blocks_of(page) for line in block.commands]
+    return [command for line in lines for command in line.split(" && ")]
 
 
 def _is_knob(name: str) -> bool:
@@ -258,8 +259,9 @@ def test_the_slurm_script_requeues_a_job_that_was_stopped_and_no_other(
 
 def test_the_blocks_that_ci_cuts_out_are_where_it_looks() -> None:
     marked = {block.mark: block for block in blocks_of("README.md")}
-    quickstart, tests = marked["quickstart"], marked["tests"]
+    first, quickstart, tests = (marked[name] for name in ("first", "quickstart", "tests"))
+    assert "pip install . && " in first.text and "main.py --mode=predict" in first.text
     assert "pip install . && python main.py --config=configs/quickstart.py" in quickstart.text
     assert "pytest" in tests.text
-    for block in (quickstart, tests):
+    for block in (first, quickstart, tests):
         assert len(block.text.splitlines()) == 1 and isinstance(block, Block)

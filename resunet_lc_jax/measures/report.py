@@ -112,11 +112,13 @@ def format_report(report: Mapping[str, Any], *, title: str) -> str:
 def _class_tables(report: Mapping[str, Any]) -> list[str]:
     header = "".join(f"{name:>23}" for name in ("AUROC", "AUPRC", "F1"))
     lines = ["", f"  {'class':8}{'positives':>10}{'threshold':>11}{header}{'ECE':>8}{'slope':>8}"]
+    untrusted = report.get("about", {}).get("untrusted", {})
     for name, entry in report["classes"].items():
         cells = "".join(f"{cell(entry[key], entry['intervals'][key]):>23}" for key in CLASS_METRICS)
         of = entry["calibration"]
         lines.append(
-            f"  {name:8}{entry['positives']:9,}{'*' if entry['few_positives'] else ' '}"
+            f"  {name + '?' * (name in untrusted):8}{entry['positives']:9,}"
+            f"{'*' if entry['few_positives'] else ' '}"
             f"{_threshold(entry):>11}{cells}{of['error']:8.3f}{cell(of['slope'], digits=2):>8}"
         )
     if report["few_positives"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from resunet_lc_jax import __version__
 from resunet_lc_jax.runs import provenance
+from resunet_lc_jax.runs.kind import SHIPPED, kind_of
 from resunet_lc_jax.runs.open_run import OpenRun
 
 
@@ -20,7 +21,8 @@ def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
       run (its folder's name), network, width, checkpoint (a hash of its weights), step, split,
       thresholds (the rule), windows, changed (the settings that are not the run's own: [its, this
       one]), variant and leads of the signals, records (the fingerprint of what was prepared),
-      patients_unknown (a sentence on whose patients are), commit, version.
+      patients_unknown (a sentence on whose patients are), commit, version; of a shipped network
+      untrusted (classes that are not to be trusted, and why).
     """
     config = run.config
     source = provenance.data_source(run.records.folder) if run.records else {}
@@ -40,7 +42,7 @@ def about_run(run: OpenRun, split: str | None) -> dict[str, Any]:
         "patients_unknown": run.records.patients_unknown if run.records else None,
         "commit": provenance.code_commit(),
         "version": __version__,
-    }
+    } | ({"untrusted": dict(run.untrusted)} if kind_of(run.workdir) == SHIPPED else {})
 
 
 def about_together(

@@ -16,6 +16,8 @@ import pytest
 from pages import PAGES, REPOSITORY, Block, blocks_of
 from small_runs import SMALL
 
+from resunet_lc_jax import pretrained
+
 # What every training command gets besides what the page gives it; the last word counts.
 _SMALL = SMALL | {"data.variant": "100hz", "data.simulated_count": 120, "train.epochs": 1}
 # The same for modules.
@@ -49,10 +51,10 @@ class Sandbox:
         for script in [block.text] if together else block.commands:
             self.run_script(script)
 
-    def run_script(self, script: str) -> None:
-        """Runs commands, unless the very same ran before."""
+    def run_script(self, script: str) -> str:
+        """Runs commands, unless the very same ran before; returns what they said."""
         if script in self.done:
-            return
+            return ""
         self.done.add(script)
         self._provide(script)
         environment = os.environ | {
@@ -70,6 +72,7 @@ class Sandbox:
             check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def placed(self, text: str) -> str:
         """Returns a text with its absolute folders in the sandbox."""
@@ -121,7 +124,7 @@ def _blocks(*, slow: bool) -> list[Block]:
         for page in PAGES
         for block in blocks_of(page)
         if block.language in ("bash", "python")
-        and block.mark not in ("quickstart", "tests")
+        and block.mark not in ("first", "quickstart", "tests")
         and not block.mark.startswith("not run: ")
         and (block.mark == "slow") == slow
     ]
@@ -133,7 +136,7 @@ def _where(block: Block) -> str:
 
 def test_a_block_that_is_not_run_says_why() -> None:
     marks = {block.mark for page in PAGES for block in blocks_of(page)}
-    known = {"", "slow", "quickstart", "tests"}
+    known = {"", "slow", "first", "quickstart", "tests"}
     assert all(mark in known or re.fullmatch(r"not run: .{10,}", mark) for mark in marks)
     assert len(_blocks(slow=False)) >= 5
 
@@ -144,6 +147,16 @@ def test_the_quickstart_leaves_what_the_readme_says(sandbox: Sandbox) -> None:
         assert (run / name).exists()
     for name in ("test.json", "test.npz", "test/classes.png"):
         assert (run / "evaluation" / name).is_file()
+
+
+def test_the_first_command_says_of_each_record_what_it_holds_and_what_was_found(
+    sandbox: Sandbox,
+) -> None:
+    (first,) = [block for block in blocks_of("README.md") if block.mark == "first"]
+    _check_networks(first)
+    said = sandbox.run_script(first.text.split("&&", 1)[1])
+    assert "'finetuned' predicts" in said and "holds, by its header" in said
+    assert len(re.findall(r"^  training/simulated_\S+ ", said, flags=re.MULTILINE)) == 20
 
 
 @pytest.mark.parametrize("block", _blocks(slow=False), ids=_where)
@@ -157,7 +170,15 @@ def test_long_commands_run_as_the_page_has_them(block: Block, sandbox: Sandbox) 
     _run(block, sandbox)
 
 
+def _check_networks(block: Block) -> None:
+    """Skips a block that wants networks of the package before they have been made."""
+    wanted = re.search(r"[=,](?:simulated|finetuned) |--mode=predict --input", block.text)
+    if wanted and not (pretrained.FOLDER / pretrained.BETTER).is_dir():
+        pytest.skip("the networks of the package have not been made yet")
+
+
 def _run(block: Block, sandbox: Sandbox) -> None:
+    _check_networks(block)
     if block.language == "bash":
         sandbox.run(block)
         return

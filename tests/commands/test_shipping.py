@@ -248,7 +248,11 @@ def test_nothing_is_written_into_a_network_of_the_package(
 
 
 def test_reports_of_a_shipped_network_go_to_the_output_and_seen_records_are_refused(
-    prepared: dict[str, object], others: Path, folder: Path, tmp_path: Path
+    prepared: dict[str, object],
+    others: Path,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     run, before = folder / "finetuned", _files(folder)
     data = {"data.records": str(others), "data.data_dir": str(tmp_path / "data")}
@@ -260,6 +264,8 @@ def test_reports_of_a_shipped_network_go_to_the_output_and_seen_records_are_refu
     assert (tmp_path / "out" / "evaluation" / "all.json").is_file()
     assert report["records"] == 40 and report["about"]["run"] == "finetuned"
     assert any(note.startswith("not to be trusted") for note in report["notes"])
+    table = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert {f"{name}?" for name in report["about"]["untrusted"]} <= table
     own = load_for_use(run, default.get_config(), prepared | {"compilation_cache": "off"})
     with pytest.raises(ValueError, match="records had a part in making the run in"):
         evaluate(own, run, split="all", output=tmp_path / "out")
