@@ -35,6 +35,7 @@ from resunet_lc_jax.runs.splits import read_splits
 from resunet_lc_jax.runs.trust import judge, of_simulated
 from resunet_lc_jax.runs.weights import CARD, write_weights
 from tfds_physionet.files import read_values, replacing, write_json
+from tfds_physionet.simulate.record import is_simulated
 
 
 def ship(
@@ -96,7 +97,7 @@ def ship(
             "weights": write_weights(output, run.variables, step=run.step),
             "step": run.step,
             "checkpoint": run.checkpoint.hash,
-            **_described(run, about),
+            **_described(run, about, real=len(seen.served)),
             "decisions": {
                 "thresholds": f"by the rule {chosen.method}, {chosen_on}",
                 "calibration": f"a temperature a class, {chosen_on}" if fitted else "none",
@@ -162,16 +163,15 @@ def _simulated(workdir: Path) -> set[str]:
     config, splits = load_config(workdir, default_config()), read_splits(workdir) or {}
     before = pretrained.located(config.init_from) if config.init_from else None
     found = _simulated(before) if before and before.is_dir() else set()
-    if config.data.records == "simulated":
-        found |= {digest for of in splits.values() for _, digest in of}
-    return found
+    records = [record for of in splits.values() for record in of]
+    return found | {digest for name, digest in records if is_simulated(name)}
 
 
 def _as_thresholds(seen: Seen) -> Seen:
     return Seen(dict.fromkeys(seen.served, frozenset({"thresholds"})), seen.landmarks)
 
 
-def _described(run: OpenRun, about: dict[str, Any]) -> dict[str, Any]:
+def _described(run: OpenRun, about: dict[str, Any], *, real: int) -> dict[str, Any]:
     """What a card says of input and training; nothing of when and where, so that it is the same."""
     config, told = run.config, describe_training(run)
     variant = VARIANTS[config.data.variant]
@@ -190,7 +190,8 @@ def _described(run: OpenRun, about: dict[str, Any]) -> dict[str, Any]:
             "windows": config.eval.windows,
         },
         "training": {
-            "records": f"{data.get('records', 0):,} of fingerprint {data.get('fingerprint')}",
+            "records": f"{data.get('records', 0):,}, of which {real:,} are real, the others "
+            f"simulated; fingerprint {data.get('fingerprint')}",
             "started_from": config.init_from and Path(config.init_from).name,
             "config": told["config"],
             "starts": [{key: start.get(key) for key in kept} for start in told["starts"]],

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,13 +71,16 @@ def folder(trained: Path, others: Path, tmp_path_factory: pytest.TempPathFactory
         simulated=trained / "evaluation" / "test.json",
     )
     folds = tmp_path_factory.mktemp("folds")
-    shutil.copytree(trained, folds / "fold_01")
+    real_run = shutil.copytree(trained, folds / "fold_01")
+    # Other names than those of simulated records.
+    splits = (real_run / "splits.csv").read_text()
+    (real_run / "splits.csv").write_text(re.sub(",S([ABC])", r",R\1", splits))
     for suffix in (".json", ".npz"):
         of = folds / "evaluation" / f"test{suffix}"
         of.parent.mkdir(exist_ok=True)
         shutil.copy(report.with_suffix(suffix), of)
     real = folds / "evaluation" / "test.json"
-    ship("finetuned", trained, made / "finetuned", real=real, crossvalidation=folds)
+    ship("finetuned", real_run, made / "finetuned", real=real, crossvalidation=folds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrained, "FOLDER", made)
         yield made
@@ -152,19 +156,11 @@ def test_a_cross_validation_gives_thresholds_and_calibration(trained: Path, fold
     assert "CC BY 4.0" in card["licence"] and "simulated" not in card["performance"]
 
 
-def test_simulated_records_are_not_listed_and_others_are(
-    trained: Path, folder: Path, tmp_path: Path
-) -> None:
-    # The run's records lie in a folder of their own, so that they count as given.
-    assert set(read_seen(folder / "simulated").served) == set(read_seen(trained).served)
-    run = shutil.copytree(trained, tmp_path / "run")
-    config = json.loads((run / "config.json").read_text())
-    config["data"]["records"] = "simulated"
-    (run / "config.json").write_text(json.dumps(config))
-    ship("simulated", run, tmp_path / "out", real=run / "evaluation" / "all.json")
-    seen = read_seen(tmp_path / "out")
+def test_simulated_records_are_not_listed_and_others_are(trained: Path, folder: Path) -> None:
+    assert set(read_seen(folder / "finetuned").served) == set(read_seen(trained).served)
+    seen = read_seen(folder / "simulated")
     assert not seen.served and not seen.unknown
-    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    card = json.loads((folder / "simulated" / "card.json").read_text())
     assert card["seen"] == {"records": 0, "hashes": []} and card["attribution"] == []
     assert any("simulated hearts alone" in limit for limit in card["limits"])
 
@@ -292,9 +288,9 @@ def test_a_comparison_evaluates_the_package_network_on_the_runs_records(
 def test_a_run_starts_from_a_network_of_the_package(
     folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    config = small_config(init_from="simulated")
+    config = small_config(init_from="finetuned")
     started = first_variables(config, build_model(config))
-    given = load_run(folder / "simulated", load_config(folder / "simulated", config)).variables
+    given = load_run(folder / "finetuned", load_config(folder / "finetuned", config)).variables
     jax.tree.map(np.testing.assert_array_equal, started, given)
-    start, seen = seen_at_start(folder / "none", "simulated"), read_seen(folder / "simulated")
-    assert start.served.keys() == seen.served.keys() and not start.unknown
+    start, seen = seen_at_start(folder / "none", "finetuned"), read_seen(folder / "finetuned")
+    assert start.served.keys() == seen.served.keys() != set() and not start.unknown

@@ -1,6 +1,7 @@
 """One simulated record, a pure function of a seed and a number: heart, leads, noise, person."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,12 @@ SOURCES = (
     Source("simulated_b", "SB", 1000, "1000.0(0)/mV", "16x1+24", "# ", 60, 1.3, 66),
     Source("simulated_c", "SC", 200, "200/mv", "16+24", "#", 50, 0.8, 48),
 )
+
+
+def is_simulated(record: str) -> bool:
+    """Whether a record has a name that simulated ones have, with or without folders before it."""
+    prefixes = "|".join(source.prefix for source in SOURCES)
+    return re.fullmatch(rf"(?:.*/)?(?:{prefixes})\d{{5,}}", record) is not None
 
 
 @dataclass(frozen=True, eq=False)
