@@ -42,12 +42,13 @@ def read_foreign(
         recording = tables.read_table(path, facts_of(path, facts))
     else:
         recording = arrays.read_ecg(path, kind, facts_of(path, facts), part)
-    return _as_stored(path, root, recording)
+    return as_stored(path, root, recording)
 
 
-def _as_stored(
+def as_stored(
     path: Path, root: Path | None, recording: Recording
 ) -> tuple[RecordHeader, Storage, list[np.ndarray], list[str]]:
+    """Returns a recording as `read_foreign` does, whose errors are those below reading."""
     frame_rate, per_frame = _frames(path, recording.channels)
     channels = tuple(
         _channel(channel, count)

@@ -10,15 +10,16 @@ import numpy as np
 
 from tfds_physionet.errors import RecordError, file_size
 from tfds_physionet.formats.facts import NO_FACTS
+from tfds_physionet.formats.recording import Recording
 from tfds_physionet.reading import resampling
 from tfds_physionet.reading.finding import FoundRecord, is_header
-from tfds_physionet.reading.foreign import read_foreign
+from tfds_physionet.reading.foreign import as_stored, read_foreign
 from tfds_physionet.reading.headers import RecordHeader, Storage, parse_header
 from tfds_physionet.reading.sixteen_bits import MISSING, fit, is_coarse
 from tfds_physionet.reading.stored_leads import Leads, read_leads
 
 __all__ = ["MISSING", "EcgRecord", "RecordError", "RecordHeader"]
-__all__ += ["read_header", "read_record"]
+__all__ += ["from_recording", "read_header", "read_record"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,10 +78,25 @@ def read_record(
         header, storage, leads, mismatches = read_foreign(path, root, record.facts, record.part)
     else:
         header, storage, leads, mismatches = read_foreign(path, root, NO_FACTS, None)
-    if len(leads[0]) == 0:
-        raise RecordError(header.path, "signal", "it has no samples")
     if strict and mismatches:
         raise RecordError(header.path, "samples", mismatches[0])
+    return _record(header, storage, leads, mismatches)
+
+
+def from_recording(path: Path, recording: Recording) -> EcgRecord:
+    """Returns the record of an ECG that a program holds; `path` is what messages call it.
+
+    Raises:
+        RecordError: It can't be used.
+    """
+    return _record(*as_stored(path, None, recording))
+
+
+def _record(
+    header: RecordHeader, storage: Storage, leads: Leads, mismatches: list[str]
+) -> EcgRecord:
+    if len(leads[0]) == 0:
+        raise RecordError(header.path, "signal", "it has no samples")
     signal, scales, offsets, remarks = _to_16_bits(header, storage, leads)
     known = vars(header) | {
         "gains": tuple(gain / scale for gain, scale in zip(header.gains, scales, strict=True)),
