@@ -127,6 +127,7 @@ def _start() -> subprocess.Popen:
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     # One thread each; Ctrl-C goes to the parent alone, which then ends its workers.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    environment["TFDS_PHYSIONET_WORKER"] = "1"  # see the package's __init__.py
     return subprocess.Popen(
         [sys.executable, "-m", "tfds_physionet.pool"],
         stdin=subprocess.PIPE,

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from tfds_physionet.building.build import CONFIGS, prepare_dataset
-from tfds_physionet.download import ADDRESS, download
 from tfds_physionet.splits.folds import format_fold_report
 
 
@@ -58,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --download: compare the files that are there with their checksums",
     )
-    parser.add_argument(
-        "--address", default=ADDRESS, help="where to download from (default: %(default)s)"
-    )
+    parser.add_argument("--address", help="where to download from instead of physionet.org")
     return parser
 
 
@@ -79,7 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         records = options.records or options.data_dir / "downloads" / "challenge-2021-1.0.3"
         if options.download:
-            download(records, address=options.address, verify=options.verify)
+            from tfds_physionet import download  # imports requests
+
+            address = options.address or download.ADDRESS
+            download.download(records, address=address, verify=options.verify)
         for config in CONFIGS if options.config == "all" else [options.config]:
             prepared = prepare_dataset(
                 records,

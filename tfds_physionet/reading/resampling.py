@@ -1,7 +1,6 @@
 """Changes the sampling rate of int16 signals the way of the reference, with missing samples."""
 
 import numpy as np
-import scipy.signal
 
 from tfds_physionet.reading.sixteen_bits import MISSING
 
@@ -59,6 +58,8 @@ def resample(
     centred = np.where(missing, 0.0, signal - mean[:, None])
     if rate == new_rate:
         return centred, missing
+    import scipy.signal  # half a second, which records at the wanted rate need not wait for
+
     missing = nearest_missing(missing, new_length, rate / new_rate)
     if (rate, new_rate) == (1000.0, 500.0):
         return scipy.signal.resample_poly(centred, 1, 2, axis=1), missing

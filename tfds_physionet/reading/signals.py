@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.signal
 
 from tfds_physionet.formats.mapping import pieces
 from tfds_physionet.leads import STANDARD_LEADS, derivation, lead_rows
@@ -216,6 +215,8 @@ def _statistics(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def _filter(signal: np.ndarray, sampling_rate: float, band_hz: tuple[float, float]) -> np.ndarray:
     """Band-passes float64 [L, time] forwards and backwards (Butterworth, order 3)."""
+    import scipy.signal  # see `resampling.resample`
+
     sections = scipy.signal.butter(3, band_hz, "bandpass", fs=sampling_rate, output="sos")
     # 21 is the padding of scipy.signal.filtfilt for this order, which the compared work uses.
     return scipy.signal.sosfiltfilt(sections, signal, padlen=min(21, signal.shape[1] - 1))
