@@ -34,9 +34,9 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from resunet_lc_jax.config_files import with_config_files
+from resunet_lc_jax.command_line.config_files import with_config_files
+from resunet_lc_jax.command_line.ending import End, end_of, keep_writing
 from resunet_lc_jax.devices import channel
-from resunet_lc_jax.ending import End, end_of, keep_writing
 from resunet_lc_jax.pretrained import BETTER, located, written_to
 
 _AGAIN_S = 10.0  # what is tidied up after a signal takes less

@@ -16,7 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from resunet_lc_jax import pretrained
-from resunet_lc_jax.config_files import default_config
+from resunet_lc_jax.command_line.config_files import default_config
 from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.evaluate import evaluate
 from resunet_lc_jax.measures import thresholds

@@ -9,6 +9,7 @@ import pytest
 # From top to bottom: a wing imports itself and the ones below it; the commands, which lie directly
 # in the package, import any wing.
 _WINGS = (
+    "command_line",
     "pages",
     "pytorch",
     "runs",

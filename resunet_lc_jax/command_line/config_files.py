@@ -50,7 +50,7 @@ def default_config() -> ConfigDict:
 
 def _folder() -> Path:
     """The folder of the configs, made importable; no installed package bears so common a name."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "configs"
     folder = inside if inside.is_dir() else package.parent / "configs"
     if "configs" not in sys.modules:
