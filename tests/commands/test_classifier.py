@@ -44,7 +44,8 @@ def test_a_classifier_says_what_predict_says(
     assert found.scores.shape == found.decisions.shape == (3, 26)
     for header, scores, decisions in zip(headers, found.scores, found.decisions, strict=True):
         predict(load_config(trained, quickstart.get_config()), trained, header, tmp_path / "out")
-        (row,) = csv.DictReader((tmp_path / "out" / "predictions.csv").open())
+        table = (tmp_path / "out" / "predictions.csv").read_text()
+        (row,) = csv.DictReader(table.splitlines())
         np.testing.assert_allclose(
             [float(row[name]) for name in model.classes], scores, rtol=0, atol=1e-5
         )

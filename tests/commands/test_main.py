@@ -50,7 +50,7 @@ def test_help_and_wrong_flags_import_neither_jax_nor_tensorflow(repository: Path
         ("--config.foo.bar=3", "config.foo.bar is no knob"),
         ("--config.train.batch_size=many", "many"),
         ("--config=configs/nothing.py", "--config=configs/nothing.py: no such file"),
-        ("--config=nothing", "by name there are default, isibrno, "),
+        ("--config=nothing", "by name there are default, finetuned, "),
         ("--mode=dance", "dance"),
         ("stray", "what is 'stray'"),
         ("--workdirs=W", "workdirs"),
