@@ -39,7 +39,7 @@ def commands(records: Path, output: Path, databases: list[str], *, short: bool) 
     whole = {"config.data.always_train": "(" + "".join(f"'{name}'," for name in databases) + ")"}
     real = {"config.data.records": records, "config.eval.other_records": True}
     simulated = {"config.data.records": "simulated", "config.eval.other_records": True} | count
-    simulated |= {"config.data.simulated_style": "clinical"}
+    simulated |= {"config.data.simulated_style": "clinical", "config.data.always_train": "()"}
     if not short:
         simulated["config.data.simulated_count"] = 30000
     rehearsed = {"count": 40 if short else _REHEARSED, "seed": _REHEARSED_SEED}
