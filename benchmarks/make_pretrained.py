@@ -19,6 +19,7 @@ _REHEARSED, _REHEARSED_SEED = 600, 1
 _SHORT = {
     "config.model.width": 8,
     "config.train.epochs": 1,
+    "config.train.batch_size": 8,
     "config.eval.bootstrap_replicates": 20,
 }
 
