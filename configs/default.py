@@ -58,6 +58,9 @@ def get_config() -> ConfigDict:
     # How many records 'simulated' writes, 10 or more, and their seed.
     config.data.simulated_count = 2000
     config.data.simulated_seed = 0
+    # 'clear' (few findings a record, each with a margin: for teaching and tests) or 'clinical' (as
+    # varied as real ones: for networks that are to read real records).
+    config.data.simulated_style = "clear"
     # Sampling rate and filter: '500hz', '400hz', '100hz' or '500hz_1-47hz'.
     config.data.variant = "500hz"
     # Samples of a crop, 1 or more; 4096 at 500 Hz are 8.2 s. ResUNet-LC wants a multiple of 128.

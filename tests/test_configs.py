@@ -39,7 +39,7 @@ def _config(name: str) -> ConfigDict:
 
 
 def test_there_is_a_config_for_each_row_of_the_papers_table() -> None:
-    assert set(_PARAMETERS) | {"quickstart"} == set(_NAMES)
+    assert set(_PARAMETERS) | {"quickstart", "simulated"} == set(_NAMES)
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -29,6 +29,7 @@ class Source:
       patients: PTB-XL's ptbxl_database.csv, or None.
       simulated_count: How many records 'simulated' writes.
       simulated_seed: Their seed.
+      simulated_style: Their style, of `simulate.STYLES`.
       workers: Processes that prepare records; 0 for one a core.
     """
 
@@ -38,6 +39,7 @@ class Source:
     patients: str | None
     simulated_count: int
     simulated_seed: int
+    simulated_style: str
     workers: int
 
 
@@ -109,7 +111,8 @@ def _prepare(source: Source) -> PreparedDataset:
     data_dir = Path(source.data_dir or "~/tensorflow_datasets").expanduser()
     name = None
     if source.records == "simulated":
-        name = f"simulated_{source.simulated_count}_{source.simulated_seed}_v{simulate.VERSION}"
+        which = f"{source.simulated_count}_{source.simulated_seed}"
+        name = f"simulated_{which}_{simulate.VERSIONS[source.simulated_style]}"
         folder = data_dir / name / "records"
         if not folder.is_dir():
             with contextlib.suppress(FileExistsError):  # written by another run in the meantime
@@ -117,6 +120,7 @@ def _prepare(source: Source) -> PreparedDataset:
                     folder,
                     count=source.simulated_count,
                     seed=source.simulated_seed,
+                    style=source.simulated_style,
                     workers=source.workers,
                 )
     else:

@@ -16,6 +16,7 @@ from resunet_lc_jax.measures.thresholds import METHODS
 from resunet_lc_jax.models import MODEL_NAMES
 from tfds_physionet.building.build_plan import NUM_FOLDS
 from tfds_physionet.reading.signals import STANDARD_LEADS
+from tfds_physionet.simulate import STYLES
 
 _MOST = 2**31 - 1  # steps and sizes are counted in int32
 _LARGEST = 3.4e38  # of float32, in which the network counts
@@ -149,6 +150,7 @@ KNOBS: dict[str, Knob] = {
     "data.patients": Knob(_PATH),
     "data.simulated_count": Knob(_whole(NUM_FOLDS)),
     "data.simulated_seed": Knob(_whole(0, 2**32 - 1)),
+    "data.simulated_style": Knob(_word(*STYLES)),
     "data.variant": Knob(_word(*VARIANTS), in_use=False),
     "data.length": Knob(_whole(1), in_use=False),
     "data.pad": Knob(_word("right", "left"), in_use=False),

@@ -124,26 +124,91 @@ _DEFINITIONS: dict[str, Callable[[Measured], bool]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
+def _sinus(m: Measured) -> bool:
+    return m.p_wave_mv > 0.02
+
+
+def _inverted(m: Measured) -> bool:
+    """In two neighbouring leads by 0.1 mV or more."""
+    pairs = (("I", "V6"), ("II", "aVF"), ("V2", "V3"), ("V3", "V4"), ("V4", "V5"), ("V5", "V6"))
+    return any(all(m.t_wave(lead).min() < -0.09 for lead in pair) for pair in pairs)
+
+
+def _no_r(m: Measured, lead: str) -> bool:
+    """QS, or a Q wave before R."""
+    wave = m.qrs(lead)
+    return wave[: wave.argmin() + 1].max() < 0.08 or _q_wave(m, lead)
+
+
+def _late_r(m: Measured) -> bool:
+    """V1 ends upright, I or V6 with an S wave."""
+    v1 = m.qrs("V1")
+    late = v1[len(v1) // 2 :]
+    return late.max() > max(0.1, 1.2 * -late.min()) and (_late_s(m, "I") or _late_s(m, "V6"))
+
+
+def _broad_left(m: Measured) -> bool:
+    """No q in I and V6, where R is broad, and almost all of V1 downwards."""
+    v1 = m.qrs("V1")
+    left = all(-m.qrs(lead)[: m.qrs(lead).argmax() + 1].min() < 0.15 for lead in ("I", "V6"))
+    return left and -v1.min() > 1.5 * v1.max()
+
+
+# In the clinical style P and flutter waves may be low, T waves inverted in some leads only, Q waves
+# anterior, and a bipolar pacemaker's spikes next to invisible.
+_CLINICAL = {
+    **_DEFINITIONS,
+    "NSR": lambda m: 59 <= m.rate <= 101 and _sinus(m),
+    "SB": lambda m: m.rate < 60.5 and _sinus(m),
+    "STach": lambda m: m.rate > 99.5,
+    "SA": lambda m: np.ptp(m.rr) > max(0.11, 0.09 * m.rr.mean()) and _sinus(m),
+    "AF": lambda m: m.rr.std() > 0.1 * m.rr.mean(),
+    "AFL": lambda m: m.flutter_mv > 0.03,
+    "LBBB": lambda m: m.qrs_s >= 0.115 and _broad_left(m),
+    "RBBB": lambda m: m.qrs_s >= 0.11 and _late_r(m),
+    "IRBBB": lambda m: 0.085 <= m.qrs_s < 0.125 and (_rsr(m, "V1") or _late_r(m)),
+    "NSIVCB": lambda m: m.qrs_s > 0.105 and not _left_block(m) and not _late_r(m),
+    "TInv": _inverted,
+    "QAb": lambda m: (
+        _DEFINITIONS["QAb"](m) or _no_r(m, "V2") or (_no_r(m, "V1") and _no_r(m, "V3"))
+    ),
+    "PR": lambda m: m.qrs_s >= 0.12,
+    "PAC": lambda m: bool(_premature(m, True) or _premature(m, False)),
+    "PVC": lambda m: any(m.widths_s[k] >= 0.11 for k in _premature(m, False)),
+}
+_STYLES = {"clear": _DEFINITIONS, "clinical": _CLINICAL}
+# Records of a dozen that may fail: noise, wander and electrodes of the clinical style hide things.
+_HIDDEN = {"clear": 0, "clinical": 3}
+
+
+@pytest.fixture(scope="module", params=_STYLES)
+def usual(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[Measured]]:
     folder = tmp_path_factory.mktemp("usual")
-    return [_written(folder, simulate_record(1, k, diagnoses=["NSR"])) for k in range(_RECORDS)]
+    made = [simulate_record(1, k, diagnoses=["NSR"], style=request.param) for k in range(_RECORDS)]
+    return request.param, [_written(folder, record) for record in made]
 
 
+@pytest.mark.parametrize("style", _STYLES)
 @pytest.mark.parametrize("name", CLASS_NAMES)
 def test_what_defines_a_diagnosis_is_measured_in_each_of_its_records(
-    name: str, tmp_path: Path
+    name: str, style: str, tmp_path: Path
 ) -> None:
+    missing = []
     for k in range(_RECORDS):
-        record = simulate_record(0, k, diagnoses=[name])
-        assert _DEFINITIONS[name](_written(tmp_path, record)), record.name
+        record = simulate_record(0, k, diagnoses=[name], style=style)
+        if not _STYLES[style][name](_written(tmp_path, record)):
+            missing.append(record.name)
+    assert len(missing) <= _HIDDEN[style], missing
 
 
 @pytest.mark.parametrize("name", sorted(set(CLASS_NAMES) - {"NSR"}))
 def test_no_other_diagnosis_is_measured_in_a_normal_record(
-    name: str, usual: list[Measured]
+    name: str, usual: tuple[str, list[Measured]]
 ) -> None:
-    assert [_DEFINITIONS[name](m) for m in usual] == [False] * _RECORDS
+    style, records = usual
+    assert sum(_STYLES[style][name](m) for m in records) <= _HIDDEN[style]
 
 
 def test_measured_values_and_labels_of_drawn_records_agree_with_their_truth(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ _CASES: dict[str, tuple[tuple, tuple]] = {
     "data.patients": ((None, "x.csv"), _PATHS),
     "data.simulated_count": ((10,), (9, 0, -1, 10.0)),
     "data.simulated_seed": ((0,), (-1, 2**32)),
+    "data.simulated_style": (("clinical",), ("Clear", "", None)),
     "data.variant": (("400hz",), ("250hz", "500", None)),
     "data.length": ((1,), (0, -1, 2**31, 4096.0)),
     "data.pad": (("left",), ("both", None)),

@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="chooses among data sets (default: 0)")
     parser.add_argument("--duration_s", type=float, default=10.0, help="default: 10 s")
     parser.add_argument("--sampling_rate", type=float, default=500.0, help="default: 500 Hz")
+    parser.add_argument("--style", default="clear", help="clear (default) or clinical")
     parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it tidies up
@@ -29,6 +30,7 @@ def main() -> int:
             seed=given.seed,
             duration_s=given.duration_s,
             sampling_rate=given.sampling_rate,
+            style=given.style,
             workers=given.workers,
         )
     except (ValueError, OSError) as error:

@@ -88,6 +88,12 @@ FORMS: dict[str, list[tuple[float, float, float, float, float, float, int]]] = {
         (0.67, 0.087, 1.0, 0.0, 0.0, 0.0, 1),
         (0.87, 0.055, -0.05, 0.00, 0.00, -0.35, 0),
     ],
+    # No first r in front of the septum: QS or qR from V1 to V3.
+    "q_anterior": [
+        (0.30, 0.110, 0.00, 0.00, 0.00, -0.62, 0),
+        (0.52, 0.100, 1.0, 0.0, 0.0, 0.0, 1),
+        (0.78, 0.070, -0.08, 0.00, 0.00, -0.30, 0),
+    ],
     # From the right ventricle's tip: slow, to the left and back, without a notch.
     "PR": [(0.28, 0.105, 0.5, 0.0, 0.0, -0.25, 0), (0.58, 0.115, 0.9, 0.0, 0.0, -0.60, 0)],
 }
@@ -102,10 +108,28 @@ class Waves:
     mv: np.ndarray
 
 
-def draw_qrs(rng: np.random.Generator, heart: Heart) -> Waves:
-    """Builds a heart's QRS; its first moment lies at 0 s."""
+def draw_qrs(
+    rng: np.random.Generator,
+    heart: Heart,
+    *,
+    leads: np.ndarray = LEADS,
+    variety: float = 0.12,
+    timing: float = 0.0,
+) -> Waves:
+    """Builds a heart's QRS; its first moment lies at 0 s.
+
+    Args:
+        rng: Where chance comes from.
+        heart: Whose.
+        leads: The lead vectors [8, 3] in which voltages and R progression count.
+        variety: How far each part's size varies (the standard deviation of its logarithm).
+        timing: How far each part's time varies, in QRS widths, and its own width four times that.
+    """
     form = np.array(FORMS[heart.form])
-    form[:, 2:6] *= rng.lognormal(0, 0.12, (len(form), 1))
+    form[:, 2:6] *= rng.lognormal(0, variety, (len(form), 1))
+    if timing:
+        form[:, 0] += rng.normal(0, timing, len(form))
+        form[:, 1] *= rng.lognormal(0, 4 * timing, len(form))
     centre, width, turning, fixed, is_r = (
         form[:, 0],
         form[:, 1],
@@ -120,13 +144,13 @@ def draw_qrs(rng: np.random.Generator, heart: Heart) -> Waves:
     angle = axis - np.arcsin(np.clip(across / (width * turning).sum(), -0.9, 0.9))
     vectors = fixed + turning[:, None] * np.array([np.cos(angle), np.sin(angle), 0.0])
     in_v3 = heart.progression * np.abs(turning)
-    vectors[:, 2] += is_r * (in_v3 - vectors[:, :2] @ LEADS[_V3, :2]) / LEADS[_V3, 2]
+    vectors[:, 2] += is_r * (in_v3 - vectors[:, :2] @ leads[_V3, :2]) / leads[_V3, 2]
     if "PRWP" in heart.diagnoses:
         vectors[0, 2] *= 0.25  # the first r in V1 to V3 stays small too
 
     times = np.linspace(-0.3, 1.5, 361)
     shapes = np.exp(-0.5 * ((times[:, None] - centre) / width) ** 2) @ vectors
-    limb, precordial = _voltages(shapes)
+    limb, precordial = _voltages(shapes, leads)
     scale = min(heart.limb_mv / limb, heart.precordial_limit_mv / precordial)
     # The QRS lasts from the first to the last moment above 5 % of its largest vector.
     size = np.linalg.norm(shapes, axis=1)
@@ -135,9 +159,9 @@ def draw_qrs(rng: np.random.Generator, heart: Heart) -> Waves:
     return Waves((centre - lasting[0]) * stretch, width * stretch, vectors * scale)
 
 
-def _voltages(vectors: np.ndarray) -> tuple[float, float]:
+def _voltages(vectors: np.ndarray, lead_vectors: np.ndarray) -> tuple[float, float]:
     """Largest peak-to-peak voltage of the six limb leads and of the precordial leads."""
-    leads = LEADS @ vectors.T
+    leads = lead_vectors @ vectors.T
     one, two = leads[:2]
     limb = np.stack([one, two, two - one, (one + two) / 2, one - two / 2, two - one / 2])
     return float(np.ptp(limb, axis=1).max()), float(np.ptp(leads[2:], axis=1).max())

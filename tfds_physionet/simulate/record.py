@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfds_physionet.diagnoses import DIAGNOSES
+from tfds_physionet.simulate import clinical
 from tfds_physionet.simulate.choice import complete, draw_diagnoses
 from tfds_physionet.simulate.dipole import independent_leads
 from tfds_physionet.simulate.heart import Heart, draw_heart
 from tfds_physionet.simulate.rhythm import Beats, draw_beats
+
+STYLES = ("clear", "clinical")
+"""'clear': findings with a margin, for teaching and tests; 'clinical': as wide as real ones."""
 
 _SHORTEST_S = 5.0
 
@@ -96,6 +100,7 @@ def simulate_record(
     diagnoses: Sequence[str] | None = None,
     duration_s: float = 10.0,
     sampling_rate: float = 500.0,
+    style: str = "clear",
 ) -> SimulatedRecord:
     """Makes record number `index` of a seed; no other record has a part in it.
 
@@ -107,25 +112,34 @@ def simulate_record(
         duration_s: Length, at least 5 s. What needs several beats to be seen (SA, PAC, PVC) is
             sure in 10 s and more.
         sampling_rate: In Hz, at least 100.
+        style: One of `STYLES`.
 
     Raises:
         ValueError: Diagnoses that exclude each other or don't exist; a length or rate too small.
     """
     if duration_s < _SHORTEST_S:
         raise ValueError(f"duration_s is {duration_s}; give {_SHORTEST_S} s or more")
+    if style not in STYLES:
+        raise ValueError(f"style is {style!r}; choose {' or '.join(map(repr, STYLES))}")
     if sampling_rate < 100:
         raise ValueError(f"sampling_rate is {sampling_rate} Hz; give 100 Hz or more")
     rng = np.random.default_rng([seed, index])
     source = SOURCES[index % len(SOURCES)]
     number = index // len(SOURCES) + 1
-    drawn = draw_diagnoses(rng)
-    heart = draw_heart(rng, drawn if diagnoses is None else complete(diagnoses))
-    beats = draw_beats(rng, heart, duration_s)
+    wanted = None if diagnoses is None else complete(diagnoses)
     num_samples = round(duration_s * sampling_rate)
-    leads = independent_leads(
-        rng, heart, beats, num_samples=num_samples, sampling_rate=sampling_rate
-    )
-    leads += _noise(rng, source, num_samples, sampling_rate)
+    if style == "clinical":
+        heart, beats, leads = clinical.simulate(
+            rng, wanted, num_samples, sampling_rate, source.mains_hz
+        )
+    else:
+        drawn = draw_diagnoses(rng)
+        heart = draw_heart(rng, wanted or drawn)
+        beats = draw_beats(rng, heart, duration_s)
+        leads = independent_leads(
+            rng, heart, beats, num_samples=num_samples, sampling_rate=sampling_rate
+        )
+        leads += _noise(rng, source, num_samples, sampling_rate)
     age = int(np.clip(rng.normal(source.age, 16), 18, 89))
     return SimulatedRecord(
         name=f"{source.prefix}{number:05d}",

@@ -13,8 +13,8 @@ from tfds_physionet.files import lock
 from tfds_physionet.pool import num_cores, worker_pool
 from tfds_physionet.simulate.record import SOURCES, SimulatedRecord, simulate_record
 
-# Part of the name of what is prepared from these records: raise it when they change.
-VERSION = "1"
+# Part of the name of what is prepared from these records, by style: raise it when they change.
+VERSIONS = {"clear": "v1", "clinical": "clinical_v1"}
 
 _LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _RECORDS_PER_FOLDER = 1000
@@ -28,6 +28,7 @@ def write_records(
     seed: int = 0,
     duration_s: float = 10.0,
     sampling_rate: float = 500.0,
+    style: str = "clear",
     workers: int = 0,
     progress: bool = True,
 ) -> None:
@@ -43,6 +44,7 @@ def write_records(
         seed: As of `simulate_record`, as duration and rate.
         duration_s: Of each record.
         sampling_rate: In Hz.
+        style: As of `simulate_record`.
         workers: Processes; 0 for one a core. Few records are written by this process alone.
         progress: Whether a bar is shown.
 
@@ -55,7 +57,7 @@ def write_records(
     if count < 1:
         raise ValueError(f"count is {count}; give 1 or more")
     # Refuses what no record can be made with before anything is written.
-    simulate_record(seed, 0, duration_s=duration_s, sampling_rate=sampling_rate)
+    simulate_record(seed, 0, duration_s=duration_s, sampling_rate=sampling_rate, style=style)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_name(f".{folder.name}.lock")):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -66,7 +68,7 @@ def write_records(
         try:
             _write_lists(beside, count)
             chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-            tasks = [(beside, chunk, seed, duration_s, sampling_rate) for chunk in chunks]
+            tasks = [(beside, chunk, seed, duration_s, sampling_rate, style) for chunk in chunks]
             with (
                 worker_pool(min(workers or num_cores(), len(tasks) // 2)) as run,
                 tqdm(total=count, unit="record", disable=not progress, desc="simulate") as bar,
@@ -98,13 +100,13 @@ def _write_lists(folder: Path, count: int) -> None:
             (group / "RECORDS").write_text("".join(f"{name}\n" for name in listed))
 
 
-def _write_chunk(task: tuple[Path, range, int, float, float]) -> int | OSError:
+def _write_chunk(task: tuple[Path, range, int, float, float, str]) -> int | OSError:
     """Writes some records; returns how many, or why it could not."""
-    folder, chunk, seed, duration_s, sampling_rate = task
+    folder, chunk, seed, duration_s, sampling_rate, style = task
     try:
         for index in chunk:
             record = simulate_record(
-                seed, index, duration_s=duration_s, sampling_rate=sampling_rate
+                seed, index, duration_s=duration_s, sampling_rate=sampling_rate, style=style
             )
             group = f"g{index // len(SOURCES) // _RECORDS_PER_FOLDER + 1}"
             write_record(folder / "training" / record.source.database / group, record)
