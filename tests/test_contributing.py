@@ -37,8 +37,9 @@ def _constant(path: str, name: str) -> dict:
 
 
 def _configs() -> dict[str, str]:
-    """Network -> the config that trains it; the quickstart is no row of the paper's table."""
-    names = {path.stem for path in (REPOSITORY / "configs").glob("[a-z]*.py")} - {"quickstart"}
+    """Network -> the config that trains it; recipes of our own are no rows of the paper's table."""
+    own = {"quickstart", "simulated", "finetuned"}
+    names = {path.stem for path in (REPOSITORY / "configs").glob("[a-z]*.py")} - own
     modules = {name: importlib.import_module(f"configs.{name}") for name in sorted(names)}
     return {module.get_config().model.name: name for name, module in modules.items()}
 

@@ -24,7 +24,7 @@ _WINGS = (
 _MOST_COMMANDS = 16
 # The same of the data set's folders; `simulate` writes records and needs none of them. The modules
 # that lie directly in tfds_physionet are commands, above all, or words that every folder uses.
-_DATA_SET = ("building", "splits", "reading", "formats")
+_DATA_SET = ("building", "quality", "splits", "reading", "formats")
 _DATA_SET_COMMANDS = {"prepare", "download"}
 
 
