@@ -16,7 +16,7 @@ from challenge_files import headers_below
 
 from tfds_physionet.diagnoses import CLASS_NAMES, DIAGNOSES, encode
 from tfds_physionet.reading.records import read_record
-from tfds_physionet.simulate import simulate_record, write_records
+from tfds_physionet.simulate import STYLES, VERSIONS, simulate_record, write_records
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,8 @@ def test_length_and_rate_are_as_asked_and_too_small_ones_are_refused() -> None:
         simulate_record(0, 0, duration_s=2)
     with pytest.raises(ValueError, match="sampling_rate is 50"):
         simulate_record(0, 0, sampling_rate=50)
+    with pytest.raises(ValueError, match="style is 'real'; choose 'clear' or 'clinical'"):
+        simulate_record(0, 0, style="real")
 
 
 def test_nothing_is_left_of_a_run_that_fails(tmp_path: Path) -> None:
@@ -212,3 +214,20 @@ def test_two_processes_that_write_one_folder_write_it_once(tmp_path: Path) -> No
     assert sorted(process.returncode for process in processes) == [0, 2]
     assert any("exists; give another folder" in error for error in errors)
     assert list(tmp_path.iterdir()) == [folder] and len(headers_below(folder)) == 30
+
+
+def test_each_style_has_its_own_records_and_its_own_name_for_them() -> None:
+    clear, clinical = (simulate_record(0, 4, style=style) for style in STYLES)
+    assert clear.signal.shape == clinical.signal.shape
+    assert (clear.signal != clinical.signal).mean() > 0.9
+    assert set(VERSIONS) == set(STYLES) and len(set(VERSIONS.values())) == len(STYLES)
+
+
+def test_drawn_clinical_records_have_every_class_and_meet_as_in_a_clinic() -> None:
+    labels = np.array(
+        [encode(simulate_record(1, k, duration_s=5, style="clinical").codes) for k in range(400)]
+    )
+    assert labels.any(axis=0).all()
+    pairs = (labels.T.astype(int) @ labels) > 0
+    for one, other in (("AF", "RBBB"), ("LBBB", "LAD"), ("SB", "IAVB"), ("STach", "PAC")):
+        assert pairs[CLASS_NAMES.index(one), CLASS_NAMES.index(other)]

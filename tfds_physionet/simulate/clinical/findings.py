@@ -69,8 +69,9 @@ _EXCLUDED = {
 _IMPLIED = {"Brady": "SB", "LPR": "IAVB", "LAnFB": "LAD"}
 # How often a source that writes the narrower word writes the wider one too (the Challenge's own
 # label table: Brady, LPR and LAnFB beside SB, IAVB and LAD; inverted T waves beside abnormal ones).
-_FLUTTER_FOR_BOTH = 0.3
 _ALSO = {"Brady": 0.15, "LPR": 0.35, "LAnFB": 0.65, "TInv": 0.45}
+# The share of fibrillations whose source writes flutter for both (Ningbo: 7,615 to 0).
+_FLUTTER_FOR_BOTH = 0.3
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,6 @@ class Case:
     labels: tuple[str, ...]
     st_change: bool
     aberrant: float = 0.0
-
-    @property
-    def sinus(self) -> bool:
-        """Whether each beat follows from the sinus node."""
-        return self.rhythm in _SINUS
 
 
 def draw_case(rng: np.random.Generator) -> Case:
@@ -118,7 +114,7 @@ def draw_case(rng: np.random.Generator) -> Case:
         aberrant = float(rng.choice([0.0, 0.1, 0.6], p=[0.55, 0.2, 0.25]))
         # Some sources call aberrant conduction by the nonspecific disorder's name.
         if aberrant > 0.5 and rng.random() < 0.5 and not found & {*_WIDE, "IRBBB"}:
-            labels = complete_order({*labels, "NSIVCB"})
+            labels = _ordered({*labels, "NSIVCB"})
     return Case(rhythm, frozenset(found), labels, st_change, aberrant)
 
 
@@ -141,7 +137,6 @@ def _written(
     custom = rng.choice(["nothing else", "rate", "node"], p=[0.45, 0.35, 0.2])
     labels = set(found)
     if rhythm in CLASS_NAMES:
-        # One large source writes flutter for both and never fibrillation: 0 to 7,615 records.
         labels.add("AFL" if rhythm == "AF" and rng.random() < _FLUTTER_FOR_BOTH else rhythm)
     if custom == "nothing else" and (found or st_change):
         labels.discard("NSR")
@@ -158,9 +153,9 @@ def _written(
             labels.discard(wide)
         elif narrow in found:
             labels.add(wide)
-    return complete_order(labels)
+    return _ordered(labels)
 
 
-def complete_order(labels: set[str]) -> tuple[str, ...]:
+def _ordered(labels: set[str]) -> tuple[str, ...]:
     """The labels in the order of the table of classes."""
     return tuple(name for name in CLASS_NAMES if name in labels)
