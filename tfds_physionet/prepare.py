@@ -18,7 +18,7 @@ def _parser() -> argparse.ArgumentParser:
         "records. Afterwards, after `import tfds_physionet`, tfds.load('physionet2021', "
         "data_dir=DIR) works.",
     )
-    parser.add_argument("--records", type=Path, help="folder with .hea files anywhere below it")
+    parser.add_argument("--records", type=Path, help="folder with records anywhere below it")
     parser.add_argument(
         "--data_dir", type=Path, required=True, help="where to build (TFDS's data_dir)"
     )

@@ -12,9 +12,14 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pages import PAGES, REPOSITORY, Block, blocks_of
 from small_runs import SMALL
+from wfdb_files import write_wfdb
+
+from benchmarks import ecg_files
+from tfds_physionet.leads import STANDARD_LEADS
 
 from resunet_lc_jax import pretrained
 
@@ -85,10 +90,25 @@ class Sandbox:
             if "--runs=" in script and "--workdir=" + run not in script and not known:
                 train = "python main.py --config=configs/quickstart.py"
                 self.run_script(f"{train} --workdir={run} --config.seed={number}")
+        if "--input=/data/ecg" in script and not (self.folder / "data/ecg").exists():
+            _write_ecgs(self.folder / "data/ecg")
         if "--torch_checkpoint=model.pt" in script:
             pytest.importorskip("torch")
             export = "python main.py --mode=export_torch"
             self.run_script(f"{export} --workdir={_TRAINED} --output=model.pt")
+
+
+def _write_ecgs(folder: Path) -> None:
+    """Writes one recording in every format, and a list of two of the files."""
+    steps = np.random.default_rng(0).integers(-30, 31, (12, 2000))
+    signal = np.cumsum(steps, axis=1).astype(np.int16)
+    data = signal.T.astype("<i2").tobytes()
+    write_wfdb(folder, data, name="w", file="w.dat", record_line="w 12 500 2000")
+    files = {name: w(signal, STANDARD_LEADS, 500) for name, w in ecg_files.CLINICAL.items()}
+    files |= ecg_files.array_files(signal, STANDARD_LEADS, 500)
+    for name, content in (files | {"plain.npy": files["a.npy"]}).items():
+        (folder / name).write_bytes(content)
+    (folder / "list.csv").write_text("path\nw.hea\nd.dcm\n")
 
 
 @pytest.fixture(scope="module")
