@@ -19,9 +19,8 @@ from small_runs import SMALL
 from wfdb_files import write_wfdb
 
 from benchmarks import ecg_files
-from tfds_physionet.leads import STANDARD_LEADS
-
 from resunet_lc_jax import pretrained
+from tfds_physionet.leads import STANDARD_LEADS
 
 # What every training command gets besides what the page gives it; the last word counts.
 _SMALL = SMALL | {"data.variant": "100hz", "data.simulated_count": 120, "train.epochs": 1}
