@@ -126,7 +126,8 @@ def _of_one_length(
         if lacking >= per_frame[row] or lacking and per_frame[row] == 1:
             short.append(recording.channels[row].name)
         if values.dtype != np.int16:
-            values = values.astype(np.float64, copy=False)
+            with np.errstate(invalid="ignore"):  # of a signalling nan
+                values = values.astype(np.float64, copy=False)
         elif lacking:
             values = np.where(values == -32768, np.nan, values)
         leads.append(np.pad(values, (0, lacking), constant_values=np.nan) if lacking else values)
