@@ -143,7 +143,8 @@ def computed_seconds(case: Case, compiled: Compiled) -> float:
     """A step's time if each kernel ran at the card's public limit: of arithmetic or of memory.
 
     An all-reduce takes a ring's 2 (n - 1) / n times its bytes over one direction of NVLink.
-    Launches, waiting and everything a real kernel loses are not in it: no step is faster.
+    Launches, waiting and everything else that a real kernel loses are not in it, nor what the cache
+    saves.
     """
     card, program = CARDS[case.card], compiled.program
     spent = sum(

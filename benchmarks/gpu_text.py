@@ -146,11 +146,12 @@ class Program:
         first, second = self.operands(step)[:2]
         result = step.results[0]
         # Layouts are b01f and o01i; the kernel is o01i wherever it stands.
-        output, kernel = {
-            "Forward": (result, second),
-            "BackwardInput": (first, second),
-            "BackwardFilter": (second, result),
-        }[re.search(r"\$conv(Forward|BackwardInput|BackwardFilter)", step.text)[1]]  # type: ignore[index]
+        if "$convBackwardInput" in step.text:
+            output, kernel = first, second
+        elif "$convBackwardFilter" in step.text:
+            output, kernel = second, result
+        else:  # forward, alone or with a bias and an activation
+            output, kernel = result, second
         return 2 * output.size * kernel.size // kernel.dims[0]
 
     @property

@@ -28,7 +28,7 @@ ENTRY %main (x: f32[2,3,8,4], k: f32[6,3,9,4], all: f32[1000]) -> f32[4] {
   %k = f32[6,3,9,4]{3,2,1,0} parameter(1)
   %all = f32[1000]{0} parameter(2)
   %conv = (f32[2,3,8,6]{3,2,1,0}, u8[0]{0}) custom-call(%x, %k), window={size=3x9 pad=1_1x4_4}, \
-custom_call_target="__cudnn$convForward", metadata={op_name="a (b)"}
+custom_call_target="__cudnn$convBiasActivationForward", metadata={op_name="a (b)"}
   %y = f32[2,3,8,6]{3,2,1,0} get-tuple-element(%conv), index=0
   %back = (f32[6,3,9,4]{3,2,1,0}, u8[0]{0}) custom-call(%x, %y), window={size=3x9 pad=1_1x4_4}, \
 custom_call_target="__cudnn$convBackwardFilter"
