@@ -114,6 +114,8 @@ def run(one: Measurement, environment: dict[str, str], limit_s: float) -> dict[s
     flags = f"{environment.get('XLA_FLAGS', '')} {one.flags}".strip()
     if one.measure == "tests":
         command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *one.arguments["arguments"]]
+        # The tests' tolerances are float32's; a GPU would take TF32.
+        environment = environment | {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
     else:
         command = ["-m", "benchmarks.gpu", f"--one={json.dumps([one.measure, one.arguments])}"]
     try:
