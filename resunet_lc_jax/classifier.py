@@ -14,7 +14,7 @@ from resunet_lc_jax.data.sources import VARIANTS
 from resunet_lc_jax.data.windows import ScoreBatch, score_signals, window_starts
 from resunet_lc_jax.learning.steps import normalise
 from resunet_lc_jax.models.embedding import embedding
-from resunet_lc_jax.pretrained import located
+from resunet_lc_jax.pretrained import BETTER, located
 from resunet_lc_jax.runs.config import load_for_use
 from resunet_lc_jax.runs.open_run import OpenRun, open_run
 from tfds_physionet.diagnoses import CLASS_NAMES
@@ -47,7 +47,7 @@ class Classifier:
         self._embed = jax.jit(partial(_embedded, run))
 
     @classmethod
-    def load(cls, run: str | Path = "finetuned") -> "Classifier":
+    def load(cls, run: str | Path = BETTER) -> "Classifier":
         """Loads a network.
 
         Args:

@@ -212,15 +212,15 @@ def test_without_a_run_the_better_network_predicts_and_doubtful_findings_are_mar
     said = _main(
         folder, "--mode=predict", f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"
     )
-    assert "'finetuned' predicts, a network of this package" in said
+    assert f"'{pretrained.BETTER}' predicts, a network of this package" in said
     assert "tensorflow: False" in said
     with (tmp_path / "out" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     head = ["record", "diagnoses", "leads_missing", "leads_derived", "untrusted", *CLASS_NAMES]
     assert list(rows[0])[: len(head)] == head
-    card = json.loads((folder / "finetuned" / "card.json").read_text())
+    card = json.loads((folder / pretrained.BETTER / "card.json").read_text())
     about = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert about["run"] == "finetuned" and about["untrusted"] == card["untrusted"]
+    assert about["run"] == pretrained.BETTER and about["untrusted"] == card["untrusted"]
     lines = [line.split() for line in said.splitlines()]
     for row in rows:
         found = row["diagnoses"].split("|")
