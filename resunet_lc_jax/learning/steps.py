@@ -178,11 +178,15 @@ def train_step(
     )
     if state.average is not None:
         after = replace(after, average=_moved_average(after, average_decay))
-    finite = _all_finite((value, norm, batch_stats))
-    after = jax.tree.map(partial(jnp.where, finite), after, state)
-    # Behind a barrier, since XLA rounds an update otherwise where something else reads it.
-    after = jax.lax.optimization_barrier(after)
-    finite &= _all_finite(after)
+    if model.numerics.form == "cpu":
+        # Rounded otherwise where something else reads an update: behind a barrier a run's numbers
+        # are those that it has without the guard, for a second pass over the state.
+        finite = _all_finite((value, norm, batch_stats))
+        after = jax.tree.map(partial(jnp.where, finite), after, state)
+        after = jax.lax.optimization_barrier(after)
+        finite &= _all_finite(after)
+    else:
+        finite = _all_finite((value, norm, after))
     after = jax.tree.map(partial(jnp.where, finite), after, state)
     after = replace(after, step=state.step + 1)
     return after, {"loss": value, "gradient_norm": norm, "finite": finite}
