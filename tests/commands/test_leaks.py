@@ -141,7 +141,7 @@ def test_runs_are_not_compared_on_records_that_made_one_of_them(
     (runs[0] / "evaluation" / "fold_1.json").write_text(json.dumps(report))
     with pytest.raises(ValueError, match=_SEEN):
         compare(runs, tmp_path / "out", split="fold_1", replicates=5)
-    assert "unknown" not in compare(runs, tmp_path / "out", replicates=5)
+    assert "unknown records" not in compare(runs, tmp_path / "out", replicates=5)
 
 
 def test_thresholds_of_lead_sets_are_not_chosen_on_records_that_trained(

@@ -1,5 +1,6 @@
 """The quality gate finds what was put into clean signals, and nothing in them before."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,23 @@ def test_a_unit_wrong_by_1000_makes_a_record_unusable():
 def test_exchanged_limb_leads_are_named_with_their_repair():
     found = find(_record(lambda mv: mv[[1, 0, 2, *range(3, 12)]]))
     assert [(f.finding, f.value) for f in found] == [("einthoven", "II I III")]
+
+
+def test_what_is_missing_between_equal_samples_makes_no_flat_stretch():
+    def gap(x):
+        x = 0 * x
+        x[300:360] = MISSING / 1000
+        return x
+
+    found = find(_record(_put(gap, slice(1000, 1660))))  # 0.6 s, missing for 0.12 s, and 0.6 s
+    assert {f.finding for f in found} == {"missing"}
+
+
+def test_eight_leads_are_whole():
+    record = _record()
+    kept = [0, 1, *range(6, 12)]
+    values = {
+        name: tuple(getattr(record, name)[row] for row in kept)
+        for name in ("leads", "gains", "baselines")
+    }
+    assert find(replace(record, signal=record.signal[kept], **values)) == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfds_physionet.leads import STANDARD_LEADS, lead_rows
+from tfds_physionet.leads import STANDARD_LEADS, derivation, lead_rows
 from tfds_physionet.reading.records import EcgRecord
 from tfds_physionet.reading.sixteen_bits import MISSING
 
@@ -38,7 +38,8 @@ def find(record: EcgRecord) -> list[Finding]:
     in_mv = {}
     for lead in STANDARD_LEADS:
         if lead not in rows:
-            found.append(Finding(lead, "missing", 1.0))
+            if not derivation(lead, rows):  # a limb lead that two others give is there
+                found.append(Finding(lead, "missing", 1.0))
             continue
         samples = record.signal[rows[lead]]
         valid = samples != MISSING
@@ -48,7 +49,7 @@ def find(record: EcgRecord) -> list[Finding]:
             continue
         whole = np.where(valid, samples, np.median(samples[valid])).astype(np.float64)
         signal = (whole - record.baselines[rows[lead]]) / record.gains[rows[lead]]
-        run_s = _longest_run(samples[valid]) / rate
+        run_s = _longest_run(samples) / rate
         if run_s >= 1:
             found.append(Finding(lead, "flat", round(run_s, 3)))
         if np.ptp(whole) == 0:
@@ -77,8 +78,9 @@ def quality(found: list[Finding]) -> str:
 
 
 def _longest_run(samples: np.ndarray) -> int:
-    changes = np.flatnonzero(np.diff(samples))
-    return int(np.diff(np.concatenate([[-1], changes, [len(samples) - 1]])).max())
+    """Returns the longest stretch of one value that is there."""
+    ends = np.concatenate([[-1], np.flatnonzero(np.diff(samples)), [len(samples) - 1]])
+    return int(np.diff(ends)[samples[ends[1:]] != MISSING].max())
 
 
 def _at_extremes(samples: np.ndarray) -> float:
