@@ -52,6 +52,19 @@ def _missing(share: float) -> Change:
     return lambda x, rate, rng: np.where(np.arange(len(x)) < share * len(x), np.nan, x)
 
 
+def _again(seconds: float) -> Change:
+    def change(x: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
+        length = round(seconds * rate)
+        return np.concatenate([x[:-length], x[:length]])
+
+    return change
+
+
+def _between(x: np.ndarray) -> np.ndarray:
+    times = np.arange(len(x))
+    return np.interp(times, times[::2], x[::2])
+
+
 # Word, size, change of lead V2.
 _DEFECTS: list[tuple[str, str, Change]] = [
     *(("flat", f"{s:g} s", _flat(s)) for s in (0.5, 1, 3)),
@@ -59,6 +72,8 @@ _DEFECTS: list[tuple[str, str, Change]] = [
     *(("missing", f"{share:.0%} of the samples", _missing(share)) for share in (0.01, 0.5)),
     *(("hum", f"{mv:g} mV", _hum(mv)) for mv in (0.03, 0.1, 0.2)),
     *(("wander", f"{mv:g} mV", _wander(mv)) for mv in (0.3, 0.6, 1)),
+    *(("repeated", f"{s:g} s come again", _again(s)) for s in (0.8, 1.5, 3)),
+    ("repeated", "every second sample between its neighbours", lambda x, rate, rng: _between(x)),
     *(("noise", f"{mv:g} mV standard deviation, white", _noise(mv)) for mv in (0.05, 0.1, 0.2)),
 ]
 
@@ -90,6 +105,12 @@ def recall(records: list[EcgRecord]) -> list[tuple[str, str, int]]:
         rows.append(("unit", f"wrong by {1 / factor:g}", sum(found(r, "unit") for r in wrong)))
     short = [replace(r, signal=r.signal[:, : int(4 * r.sampling_rate)]) for r in records]
     rows.append(("short", "4 s", sum(found(r, "short") for r in short)))
+    placed = [
+        ("arm_swap", "right and left arm exchanged", _arms),
+        ("chest_order", "V6 to V1", lambda x: np.concatenate([x[:6], x[:5:-1]])),
+    ]
+    for word, how, order in placed:
+        rows.append((word, how, sum(found(_placed(r, order), word) for r in records)))
     for pair in ((0, 1), (1, 2)):  # I and III exchanged agree with Einthoven's law again
         names = f"{records[0].leads[pair[0]]} and {records[0].leads[pair[1]]} exchanged"
         swapped = []
@@ -99,6 +120,18 @@ def recall(records: list[EcgRecord]) -> list[tuple[str, str, int]]:
             swapped.append(replace(record, signal=record.signal[order]))
         rows.append(("einthoven", names, sum(found(r, "einthoven") for r in swapped)))
     return rows
+
+
+def _placed(record: EcgRecord, order: Callable[[np.ndarray], np.ndarray]) -> EcgRecord:
+    """Returns a record of the standard leads, in their order, with the leads changed in mV."""
+    scale = np.array(record.gains)[:, None], np.array(record.baselines)[:, None]
+    changed = order((record.signal - scale[1]) / scale[0]) * scale[0] + scale[1]
+    return replace(record, signal=np.clip(np.rint(changed), -32767, 32767).astype(np.int16))
+
+
+def _arms(x: np.ndarray) -> np.ndarray:
+    """I turns over, II and III change places, and so do aVR and aVL."""
+    return np.concatenate([-x[:1], x[[2, 1, 4, 3]], x[5:]])
 
 
 def main() -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.quality import recall
 from tfds_physionet.leads import STANDARD_LEADS
 from tfds_physionet.quality.findings import find, quality
-from tfds_physionet.reading.records import MISSING, EcgRecord
+from tfds_physionet.reading.finding import find_records
+from tfds_physionet.reading.records import MISSING, EcgRecord, read_record
+from tfds_physionet.simulate import write_records
 
 TIMES = np.arange(5000) / 500
 
@@ -43,6 +46,8 @@ def test_a_clean_record_is_good():
         ("flat", _put(lambda x: 0 * x, slice(1000, 1501))),
         ("clipped", _put(lambda x: np.maximum(x, np.median(x)))),
         ("missing", _put(lambda x: 0 * x + MISSING / 1000, slice(0, 50))),
+        ("repeated", _put(lambda x: np.concatenate([x[:-750], x[:750]]))),
+        ("repeated", _put(lambda x: np.interp(np.arange(5000), np.arange(0, 5000, 2), x[::2]))),
         ("hum", _put(lambda x: x + 0.2 * np.sin(2 * np.pi * 50 * TIMES))),
         ("wander", _put(lambda x: x + np.sin(2 * np.pi * 0.3 * TIMES))),
         ("noise", _put(lambda x: x + np.random.default_rng(1).normal(0, 0.2, x.shape))),
@@ -81,3 +86,31 @@ def test_eight_leads_are_whole():
         for name in ("leads", "gains", "baselines")
     }
     assert find(replace(record, signal=record.signal[kept], **values)) == []
+
+
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory: pytest.TempPathFactory) -> list[EcgRecord]:
+    """Twenty simulated records."""
+    folder = tmp_path_factory.mktemp("hearts")
+    write_records(folder, count=20, seed=5, workers=1, progress=False)
+    return [read_record(found) for found in find_records(folder).records]
+
+
+def test_simulated_records_are_good_and_their_defects_are_found(hearts: list[EcgRecord]) -> None:
+    assert not any(find(record) for record in hearts)
+    for word, size, count in recall(hearts):
+        least = {"arm_swap": 0.7, "chest_order": 0.7}.get(word, 1.0)
+        if (word, size) in _TOO_SMALL:
+            assert count == 0, (word, size)
+        else:
+            assert count >= least * len(hearts), (word, size, count)
+
+
+_TOO_SMALL = {
+    ("flat", "0.5 s"),
+    ("hum", "0.03 mV"),
+    ("wander", "0.3 mV"),
+    ("repeated", "0.8 s come again"),
+    ("noise", "0.05 mV standard deviation, white"),
+    ("noise", "0.1 mV standard deviation, white"),
+}

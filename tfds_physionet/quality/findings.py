@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfds_physionet.leads import STANDARD_LEADS, derivation, lead_rows
+from tfds_physionet.quality.placement import exchanged
+from tfds_physionet.quality.repetition import is_interpolated, repeated_s
 from tfds_physionet.reading.records import EcgRecord
 from tfds_physionet.reading.sixteen_bits import MISSING
 
@@ -31,7 +33,8 @@ def find(record: EcgRecord) -> list[Finding]:
     (from 0.01); missing: share of samples; hum: amplitude at 50 or 60 Hz (mV, from 0.05); wander:
     standard deviation below 0.5 Hz (mV, from 0.3); noise: standard deviation from 65 to 95 Hz (mV,
     from 0.06); unit: median peak to peak (mV, outside 0.05 to 20); short: length (s, below 5);
-    einthoven: the exchange of limb leads that repairs III = II - I, or 'none'.
+    einthoven: the exchange of limb leads that repairs III = II - I, or 'none'; arm_swap and
+    chest_order: see `placement`; repeated: see `repetition` (s, from 1, or 'every second sample').
     """
     rows = {lead: channels[0] for lead, channels in lead_rows(record.leads).items()}
     rate, found, peaks = record.sampling_rate, [], []
@@ -56,6 +59,10 @@ def find(record: EcgRecord) -> list[Finding]:
             continue
         if (share := _at_extremes(samples[valid])) >= 0.01:
             found.append(Finding(lead, "clipped", round(share, 4)))
+        if seconds := repeated_s(samples, rate):
+            found.append(Finding(lead, "repeated", round(seconds, 3)))
+        if is_interpolated(samples):
+            found.append(Finding(lead, "repeated", "every second sample"))
         found += [Finding(lead, word, value) for word, value in _bands(signal, rate)]
         in_mv[lead] = signal
         peaks.append(float(np.ptp(np.percentile(signal, [0.1, 99.9]))))
@@ -65,7 +72,8 @@ def find(record: EcgRecord) -> list[Finding]:
         found.append(Finding("", "short", round(record.signal.shape[1] / rate, 3)))
     if {"I", "II", "III"} <= in_mv.keys() and (repair := _einthoven(in_mv)) is not None:
         found.append(Finding("", "einthoven", repair))
-    return found
+    placed = exchanged(in_mv, rate)
+    return found + [Finding("", word, round(value, 3)) for word, value in placed.items()]
 
 
 def quality(found: list[Finding]) -> str:
