@@ -1,5 +1,6 @@
 """Runs and other programs' scores side by side on the same records: a results section."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from resunet_lc_jax.measures.score_tables import (
 from resunet_lc_jax.measures.thresholds import Thresholds
 from resunet_lc_jax.runs.kind import describe, read_mark
 from resunet_lc_jax.runs.overlaps import notes_on, overlaps_of, titled
+from resunet_lc_jax.runs.trust import format_untrusted
 from tfds_physionet.files import replacing
 from tfds_physionet.wording import path_ends, shortlist
 
@@ -107,6 +109,9 @@ def compare(
     for name, (_, of) in zip(names, groups, strict=True):
         models[name] = [next(members) for _ in of]
         sources[name] = "+".join(called[one.path] for one in of)
+        reports = [_report(one.path, split) for one in of]
+        if doubtful := {k for one in reports for k in one.get("about", {}).get("untrusted", ())}:
+            notes.append(f"Of {name} {format_untrusted(sorted(doubtful))}.")
     if replicates is None:
         replicates, said = _replicates(entrants, split)
         notes += said
@@ -205,11 +210,16 @@ def _of_table(table: ScoreTable, base: Predictions, validation: Path | None, run
 
 def _rule(run: Path, split: str) -> str:
     """By which rule a run's thresholds were chosen, by its report; 'fixed' if it has none."""
-    report, file = run / "evaluation" / f"{split}.json", run / "thresholds.json"
-    about = json.loads(report.read_text()).get("about", {}) if report.is_file() else {}
-    if about.get("thresholds"):
-        return about["thresholds"]
+    if rule := _report(run, split).get("about", {}).get("thresholds"):
+        return rule
+    file = run / "thresholds.json"
     return Thresholds.from_json(file).method if file.is_file() else "fixed"
+
+
+def _report(run: Path, split: str) -> dict:
+    """A run's report; {} if it has none."""
+    report = run / "evaluation" / f"{split}.json"
+    return json.loads(report.read_text()) if report.is_file() else {}
 
 
 def _of_run(run: Entrant, split: str) -> _Scored:
@@ -264,11 +274,8 @@ def _model(members: Sequence[Entrant]) -> str:
 
 def _replicates(entrants: Sequence[Entrant], split: str) -> tuple[int, list[str]]:
     """The number of replicates of the runs' reports; the largest, and a note, where they differ."""
-    given = set()
-    for one in entrants:
-        report = one.path / "evaluation" / f"{split}.json"
-        if one.folds is not None and report.is_file():
-            given.add(json.loads(report.read_text()).get("replicates", _REPLICATES))
+    reports = filter(None, (_report(e.path, split) for e in entrants if e.folds is not None))
+    given = {report.get("replicates", _REPLICATES) for report in reports}
     most = max(given, default=_REPLICATES)
     if len(given) < 2:
         return most, []
@@ -287,9 +294,8 @@ def _remarks(models: dict[str, list[_Scored]]) -> list[str]:
             "Decisions were not made in one way: tuned and untuned thresholds differ in F-measure, "
             "Hamming loss, specificity and Challenge metric even where the scores are as good."
         )
-    each = [(name, one.predictions) for name, of in models.items() for one in of]
-    for row, (name, one) in enumerate(each):
-        for other, two in each[:row]:
-            if np.array_equal(one.scores, two.scores):
-                notes.append(f"Scores of {other} and {name} are the very same.")
+    each = [(name, one.predictions.scores) for name, of in models.items() for one in of]
+    for (other, two), (name, one) in itertools.combinations(each, 2):
+        if np.array_equal(one, two):
+            notes.append(f"Scores of {other} and {name} are the very same.")
     return notes

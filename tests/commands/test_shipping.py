@@ -280,7 +280,7 @@ def test_a_comparison_evaluates_the_package_network_on_the_runs_records(
     runs = evaluated([str(trained), "simulated"], config_of, tmp_path, split="test")
     assert runs == [str(trained), str(tmp_path / "evaluated" / "simulated")]
     table = compare(runs, tmp_path / "out", replicates=20)
-    assert "are the very same" in table
+    assert "are the very same" in table and "not to be trusted (AUROC below 0.7" in table
     with pytest.raises(ValueError, match="no run on whose records simulated can be evaluated"):
         evaluated(["simulated", runs[1]], config_of, tmp_path, split="test")
 
